@@ -1,0 +1,86 @@
+"""Split a long text at paragraph and sentence ends, within a token budget. Nothing is dropped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmcli.errors import GenerationError
+from llmcli.pipelines import Model
+
+MIN_BUDGET = 8
+"""Fewer tokens than this hold no text worth reading."""
+Count = Callable[[str], int]
+_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？؟])|\n+")
+
+
+def sentences(text: str, language: str = "en") -> list[str]:
+    """The sentences of a text, without surrounding white space, a line break always ending one.
+
+    Segmentation: the sentencex library; the rules cover the language given, or its nearest relative.
+    """
+    from sentencex import segment
+
+    parts = (part.strip() for line in text.split("\n") if line.strip() for part in segment(language, line))
+    return [part for part in parts if part]
+
+
+def chunks(text: str, *, budget: int, count: Count) -> list[str]:
+    """Pieces of at most ``budget`` tokens, cut at sentence ends where possible; joined they give the text."""
+    if count(text) <= budget:
+        return [text]
+    pieces: list[str] = []
+    current, used = "", 0
+    for unit in _units(text, budget=budget, count=count):
+        size = count(unit)
+        if current and used + size > budget:
+            pieces.append(current)
+            current, used = "", 0
+        current += unit
+        used += size
+    return [*pieces, current] if current else pieces
+
+
+def _units(text: str, *, budget: int, count: Count) -> list[str]:
+    ends = [match.end() for match in _END.finditer(text)]
+    bounds = [0, *ends, len(text)]
+    units = [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [part for unit in units for part in _cut(unit, budget=budget, count=count)]
+
+
+def _cut(unit: str, *, budget: int, count: Count) -> list[str]:
+    """Halve a sentence that alone exceeds the budget, at a space near the middle if there is one."""
+    if len(unit) < 2 or count(unit) <= budget:
+        return [unit]
+    middle = len(unit) // 2
+    space = unit.find(" ", middle, middle + len(unit) // 4)
+    at = space + 1 if space > 0 else middle
+    return _cut(unit[:at], budget=budget, count=count) + _cut(unit[at:], budget=budget, count=count)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The pieces of a text that a model can read, and whether its end was cut off."""
+
+    pieces: list[str]
+    truncated: bool = False
+
+
+def fit(text: str, *, budget: int, on_long: str, model: Model) -> Fitted:
+    """Make a text fit a budget of tokens: whole, in chunks, or truncated.
+
+    Raises GenerationError (``too-long``) where ``on_long`` is ``error``, or nothing would fit.
+    """
+    size = model.count(text)
+    if size <= budget:
+        return Fitted([text])
+    if on_long == "error" or budget < MIN_BUDGET:
+        raise GenerationError(
+            f"the text has {size} tokens, and {max(budget, 0)} fit the context window",
+            code="too-long",
+            hint="see --on-long",
+        )
+    if on_long == "truncate":
+        return Fitted([model.truncate(text, budget)], truncated=True)
+    return Fitted(chunks(text, budget=budget, count=model.count))

@@ -1,0 +1,112 @@
+"""Precedence and resolution: which setting wins, and where it came from.
+
+flag > environment > user config > this model's settings for the task > task YAML > model YAML
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from llmcli import places
+from llmcli.errors import ConfigError, UsageError
+from llmcli.models import names
+from llmcli.schemas import ModelConfig, Settings, TaskConfig, UserConfig, load, load_yaml, parse
+
+Layer = tuple[str, dict[str, Any]]
+MERGED = ("generation", "options")
+"""Settings that are merged key by key; all others are replaced whole."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A task, a model, and the settings that won. ``origins`` names each setting's source."""
+
+    task: str
+    model: ModelConfig
+    settings: Settings
+    offline: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """One of the task's own options."""
+        return (self.settings.options or {}).get(name, default)
+
+
+def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False) -> RunConfig:
+    """Merge all layers for a task.
+
+    Raises ConfigError for a malformed YAML file, ModelError for an unknown model.
+    """
+    task_layers = [(str(path), _task(path)) for path in places.find("tasks", task)]
+    if not task_layers:
+        raise ConfigError(f"no tasks/{task}.yaml")
+    upper: list[Layer] = [*_user(task), ("environment", _environment()), ("flag", dict(flags))]
+    chosen, _ = merge([*task_layers, *upper])
+    if not chosen.get("model"):
+        raise UsageError(f"no model for {task}", hint="give --model NAME")
+    model = names.find(chosen["model"])
+    file = f"model {model.name}"
+    base = {key: value for key, value in _dump(model).items() if key in ("device", "dtype", "generation")}
+    own = _dump(model.tasks[task]) if task in model.tasks else {}
+    merged, origins = merge([(file, base), *task_layers, (f"{file}, tasks.{task}", own), *upper])
+    settings = parse(Settings, merged, origin=f"settings of {task}")
+    _check_options(task, settings.options or {}, origins)
+    return RunConfig(task, model, settings, offline=offline, origins=origins)
+
+
+def merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Merge layers, weakest first, to the settings and each one's origin (``generation.seed`` -> ``flag``)."""
+    result: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        for key, value in layer.items():
+            if key in MERGED:
+                result[key] = result.get(key, {}) | value
+                origins.update({f"{key}.{inner}": origin for inner in value})
+            else:
+                result[key] = value
+                origins[key] = origin
+    return result, origins
+
+
+def _dump(settings: Settings | ModelConfig) -> dict[str, Any]:
+    return settings.model_dump(exclude_unset=True, exclude_none=True)
+
+
+def _task(path: Any) -> dict[str, Any]:
+    layer = _dump(load(TaskConfig, path)) if path.is_relative_to(places.shipped()) else _dump(
+        parse(Settings, {k: v for k, v in (load_yaml(path) or {}).items() if k != "description"},
+              origin=str(path)))  # fmt: skip
+    layer.pop("description", None)
+    return layer
+
+
+def _user(task: str) -> list[Layer]:
+    path = places.user() / "config.yaml"
+    if not path.is_file():
+        return []
+    user = load(UserConfig, path)
+    general = _dump(user)
+    general.pop("tasks", None)
+    layers = [(str(path), general)]
+    if task in user.tasks:
+        layers.append((f"{path}, tasks.{task}", _dump(user.tasks[task])))
+    return layers
+
+
+def _environment() -> dict[str, Any]:
+    return {"model": model} if (model := os.environ.get("LLMCLI_MODEL")) else {}
+
+
+def _check_options(task: str, options: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    from llmcli import tasks
+
+    known = tasks.options(task)
+    allowed = {item.name for item in fields(known)} if known else set()
+    for name in options:
+        if name not in allowed:
+            origin = origins.get(f"options.{name}", "")
+            raise ConfigError(f"{origin}: [options.{name}] {task} has no such option")

@@ -1,0 +1,118 @@
+"""Everything that can go wrong, each with its exit code.
+
+LlmcliError                 1  a bug in llmcli, nothing else
+├── UsageError              2  the command line
+│   └── ConfigError         2  a YAML file
+├── InputError              3  input unreadable or empty
+├── ModelError              4  model missing, refused or broken
+├── RowsFailed              5  a batch ended with failed rows
+├── GenerationError         6  non-finite output, or a text too long
+├── WorkerError             7  the warm worker
+├── OutOfMemory             8  out of memory at batch size 1
+└── OutputError            10  output could not be written
+
+A process ended by SIGINT, SIGPIPE or SIGTERM dies by that signal.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{4,}")
+
+
+class LlmcliError(Exception):
+    """An expected failure.
+
+    ``code`` is a short stable slug (``bad-json``), ``hint`` the user's next step, and ``where`` the place
+    in the input (``in.txt:17``). The message never holds the user's text.
+    """
+
+    exit_code: ClassVar[int] = 1
+    default_code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.message = redact(message)
+        self.code = code or self.default_code
+        self.hint = redact(hint)
+        self.where = where
+
+    def line(self) -> str:
+        """The one line that stderr gets."""
+        place = f"{self.where}: " if self.where else ""
+        step = f"; {self.hint}" if self.hint else ""
+        return one_line(f"llmcli: {place}error[{self.code}]: {self.message}{step}")
+
+
+class UsageError(LlmcliError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+    default_code = "usage"
+
+
+class ConfigError(UsageError):
+    """A YAML file is malformed; the message is ``file: [field] what``."""
+
+    default_code = "config"
+
+
+class InputError(LlmcliError):
+    """The input cannot be read, decoded, or is empty."""
+
+    exit_code = 3
+    default_code = "input"
+
+
+class ModelError(LlmcliError):
+    """The model is missing, refused, or broken."""
+
+    exit_code = 4
+    default_code = "model"
+
+
+class RowsFailed(LlmcliError):
+    """A batch came to its end, and some rows failed."""
+
+    exit_code = 5
+    default_code = "rows-failed"
+
+
+class GenerationError(LlmcliError):
+    """The model's output is not finite, or the text does not fit its context window."""
+
+    exit_code = 6
+    default_code = "generation"
+
+
+class WorkerError(LlmcliError):
+    """The warm worker failed."""
+
+    exit_code = 7
+    default_code = "worker"
+
+
+class OutOfMemory(LlmcliError):
+    """Memory ran out with a single row in the batch."""
+
+    exit_code = 8
+    default_code = "out-of-memory"
+
+
+class OutputError(LlmcliError):
+    """Output, or the model store, could not be written."""
+
+    exit_code = 10
+    default_code = "output"
+
+
+def redact(text: str) -> str:
+    """Hide Hugging Face access tokens."""
+    return _TOKEN.sub("hf_***", text)
+
+
+def one_line(text: str) -> str:
+    """Fold white space, so that an error takes one line and no control character reaches the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))

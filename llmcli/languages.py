@@ -1,0 +1,81 @@
+"""Languages: BCP-47 codes, English names, detection."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from llmcli.errors import InputError, UsageError
+
+COMMON = {
+    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish",
+    "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "fa": "Persian",
+    "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian",
+    "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian",
+    "lv": "Latvian", "nb": "Norwegian", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian",
+    "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish", "th": "Thai",
+    "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+UNSPACED = frozenset({"zh", "ja", "th"})
+"""Languages that put no space between sentences."""
+CERTAIN = 0.5
+"""The least probability at which a detected language is believed."""
+
+
+def parse(name: str) -> str:
+    """The language subtag of a BCP-47 code or an English name. Raises UsageError for neither."""
+    folded = name.strip().lower()
+    if folded in COMMON:
+        return folded
+    for code, known in COMMON.items():
+        if known.lower() == folded:
+            return code
+    import langcodes
+
+    try:
+        found = langcodes.Language.get(folded, normalize=True)
+        if found.is_valid() and found.language and found.language != "und":
+            return _macro(str(found.language))
+        return _macro(str(langcodes.find(folded).language))
+    except (LookupError, ValueError) as error:
+        raise UsageError(
+            f"no language called {name!r}", code="bad-language", hint="give a code like fr, or a name like French"
+        ) from error
+
+
+def _macro(code: str) -> str:
+    return {"no": "nb", "cmn": "zh", "fil": "tl"}.get(code, code)
+
+
+def name(code: str) -> str:
+    """The English name of a language."""
+    if code in COMMON:
+        return COMMON[code]
+    import langcodes
+
+    return str(langcodes.Language.get(code).language_name())
+
+
+def detect(text: str, allowed: Sequence[str]) -> str:
+    """The language of a text, among those allowed. Raises InputError where it cannot be told.
+
+    Method: py3langid, the maintained fork of langid.py (Lui and Baldwin, ACL 2012).
+    """
+    if not any(character.isalpha() for character in text):
+        raise InputError("the text has no letters to tell its language by", code="no-language", hint="give --from")
+    code, score = _identifier(tuple(sorted(allowed))).classify(text[:4000])
+    if float(score) < CERTAIN:
+        raise InputError("cannot tell the text's language", code="no-language", hint="give --from")
+    return _macro(str(code))
+
+
+@functools.lru_cache(maxsize=4)
+def _identifier(allowed: tuple[str, ...]) -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+    known = [code for code in allowed if code in set(identifier.nb_classes)]
+    if known:
+        identifier.set_languages(known)
+    return identifier

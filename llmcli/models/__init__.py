@@ -1,0 +1,1 @@
+"""Models: names, sources, the local store, loading."""

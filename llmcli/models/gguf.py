@@ -1,0 +1,71 @@
+"""Convert a GGUF file to a safetensors checkpoint, once: loading GGUF takes half a minute every time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+from llmcli.errors import ModelError
+
+
+def convert(source: Path, target: Path, *, report: Callable[[str, float], None]) -> None:
+    """Write ``target`` (a new folder) with config, tokenizer and float32 weights of the GGUF file ``source``.
+
+    Raises ModelError for a file that is not GGUF or of an architecture that transformers cannot read.
+    """
+    place = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name,
+             "local_files_only": True, "trust_remote_code": False}  # fmt: skip
+    try:
+        report("tokenizer", 0.1)
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+        config = AutoConfig.from_pretrained(**place)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        report("weights", 0.5)
+        with _quiet():
+            loaded = load_gguf_checkpoint(
+                str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
+            )
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise ModelError(f"{source.name}: not a GGUF file that can be read: {error}", code="bad-gguf") from error
+    report("writing", 0.8)
+    _save(model, loaded["tensors"], target)
+    tokenizer.save_pretrained(target)
+    report("done", 1.0)
+
+
+def _save(model: Any, tensors: dict[str, torch.Tensor], target: Path) -> None:
+    missing, unexpected = model.load_state_dict(tensors, strict=False, assign=True)
+    model.tie_weights()
+    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+    if set(missing) - tied or unexpected:
+        raise ModelError("the GGUF file lacks weights of its architecture", code="bad-gguf")
+    model.config.dtype = torch.float32
+    with _quiet():
+        model.save_pretrained(target)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars of the libraries': llmcli shows its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    import tqdm.auto
+
+    original = tqdm.auto.tqdm.__init__
+
+    def silent(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs | {"disable": True})
+
+    tqdm.auto.tqdm.__init__ = silent
+    try:
+        yield
+    finally:
+        tqdm.auto.tqdm.__init__ = original

@@ -1,0 +1,104 @@
+"""Load a checkpoint: safetensors only, no remote code, no network, no missing weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from llmcli.config import RunConfig
+from llmcli.errors import ModelError, UsageError
+from llmcli.models import store
+from llmcli.pipelines import Model
+
+
+def load(config: RunConfig, *, report: store.Report) -> Model:
+    """Load the model of a run.
+
+    Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).
+    """
+    folder = store.checkpoint(config.model, offline=config.offline, report=report)
+    # Everything is local from here on; a library must not look anything up, nor warn into a pipe.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import torch
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    from llmcli.pipelines.tokens import Encoder, context_window
+
+    model, tokenizer = _read(folder, config)
+    window = config.model.context_window or context_window(model.config, tokenizer)
+    size = config.settings.batch_size
+    kind = _pipeline(config)
+    loaded: Model = kind(
+        model, Encoder(tokenizer), window=window, batch_size=size if isinstance(size, int) else None
+    )
+    return loaded
+
+
+def _pipeline(config: RunConfig) -> Any:
+    if config.model.pipeline == "classification":
+        from llmcli.pipelines.classification import ClassificationModel
+
+        return ClassificationModel
+    from llmcli.pipelines.causal import CausalModel
+
+    return CausalModel
+
+
+def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    auto = (
+        AutoModelForSequenceClassification
+        if config.model.pipeline == "classification"
+        else AutoModelForCausalLM
+    )
+    device = pick_device(config.settings.device)
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        model, info = auto.from_pretrained(
+            folder,
+            dtype=_dtype(config, device),
+            use_safetensors=True,
+            output_loading_info=True,
+            **safe,
+        )
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
+        raise ModelError(f"{folder}: cannot be loaded: {error}", code="bad-model",
+                         hint="only safetensors checkpoints without their own code are loaded") from error  # fmt: skip
+    except Exception as error:
+        if type(error).__name__ not in ("SafetensorError", "JSONDecodeError"):
+            raise
+        raise ModelError(f"{folder}: the weights are damaged: {error}", code="bad-model") from error
+    if info["missing_keys"]:
+        names = ", ".join(sorted(info["missing_keys"])[:3])
+        raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
+    return model.eval().to(torch.device(device)), tokenizer
+
+
+def pick_device(name: str | None) -> str:
+    """``auto``: CUDA, else MPS, else the CPU. Raises UsageError for a device that is not there."""
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name in (None, "auto"):
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    assert name is not None
+    if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
+        raise UsageError(f"no {name} device on this machine", hint="use --device cpu")
+    return name
+
+
+def _dtype(config: RunConfig, device: str) -> Any:
+    import torch
+
+    name = config.settings.dtype or "auto"
+    if name != "auto":
+        return getattr(torch, name)
+    return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32

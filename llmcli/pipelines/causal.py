@@ -1,0 +1,108 @@
+"""A causal language model: completion, choice and embedding over one set of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from llmcli import batching
+from llmcli.pipelines import Choice, Completion, Emit
+from llmcli.pipelines.choice import ChoicePipeline
+from llmcli.pipelines.completion import CompletionPipeline
+from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.tokens import Batch, Encoded, Encoder
+from llmcli.prompts import Rendered
+from llmcli.schemas import Generation
+
+ROWS, TOKENS = 32, 4096
+"""A batch's most rows and most padded tokens; measured on two CPU cores, larger ones are no faster."""
+
+
+class CausalModel:
+    """Implements :class:`llmcli.pipelines.Model`."""
+
+    def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None) -> None:
+        self.model = model
+        self.encoder = encoder
+        self.context_window = window
+        self._rows = batch_size or ROWS
+        self._tokens = TOKENS if batch_size is None else 1 << 40
+        prefixes = PrefixCache(model)
+        shared = {"model": model, "tokenizer": encoder.tokenizer}
+        self._completion = CompletionPipeline(**shared, encoder=encoder, prefixes=prefixes)
+        self._choice = ChoicePipeline(**shared, encoder=encoder, prefixes=prefixes)
+
+    def count(self, text: str) -> int:
+        """See Model."""
+        return len(self.encoder.ids(text))
+
+    def truncate(self, text: str, tokens: int) -> str:
+        """See Model."""
+        return self.encoder.truncate(text, tokens)
+
+    def size(self, prompt: Rendered) -> int:
+        """See Model."""
+        return len(self.encoder.prompt(prompt))
+
+    def complete(
+        self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
+    ) -> list[list[Completion]]:
+        """See Model. Sampled rows run one by one, each from its own seed: no row depends on its neighbours."""
+        rows = 1 if generation.sampled or emit else self._rows
+        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+
+        def work(batch: list[Encoded]) -> list[list[Completion]]:
+            found: list[list[Completion]] = self._completion(Batch(tuple(batch)), generation=generation, emit=emit)
+            return found
+
+        return self._batches(encoded, work, rows=rows)
+
+    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+        """See Model."""
+        words = {name: [tuple(self.encoder.ids(word)) for word in group] for name, group in labels.items()}
+        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+
+        def work(batch: list[Encoded]) -> list[Choice]:
+            found: list[Choice] = self._choice(Batch(tuple(batch)), words=words)
+            return found
+
+        return self._batches(encoded, work, rows=self._rows)
+
+    def _batches(self, encoded: list[Encoded], work: Any, *, rows: int) -> list[Any]:
+        """Batches share one prefix; results come back in order, one a prompt."""
+        results: list[Any] = [None] * len(encoded)
+        for prefix in dict.fromkeys(item.prefix for item in encoded):
+            group = [index for index, item in enumerate(encoded) if item.prefix == prefix]
+            items = [encoded[index] for index in group]
+            lengths = [len(item.row) for item in items]
+            for index, result in zip(
+                group, batching.run(items, lengths, work, rows=rows, tokens=self._tokens), strict=True
+            ):
+                results[index] = result
+        return results
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """See Model: the mean of the input embeddings, frequent tokens of these texts weighted down.
+
+        Weights a / (a + p(token)) with a = 1e-3 and the common direction removed, after Arora et al.,
+        "A Simple but Tough-to-Beat Baseline for Sentence Embeddings" (ICLR 2017).
+        """
+        rows = [self.encoder.ids(text) or [0] for text in texts]
+        flat = torch.tensor([token for row in rows for token in row])
+        tokens, counts = flat.unique(return_counts=True)
+        share = dict(zip(tokens.tolist(), (counts / len(flat)).tolist(), strict=True))
+        table = self.model.get_input_embeddings().weight
+        with torch.inference_mode():
+            vectors = torch.stack(
+                [
+                    torch.tensor([1e-3 / (1e-3 + share[t]) for t in row]) @ table[row].float().cpu() / len(row)
+                    for row in rows
+                ]
+            )
+            if len(rows) > 2:
+                common = torch.linalg.svd(vectors, full_matrices=False).Vh[0]
+                vectors = vectors - torch.outer(vectors @ common, common)
+            unit = torch.nn.functional.normalize(vectors, dim=-1)
+        return [[float(x) for x in row] for row in unit.tolist()]

@@ -1,0 +1,98 @@
+"""Labels chosen by the likelihood of their words: nothing is sampled, nothing is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import Pipeline
+
+from llmcli.errors import GenerationError
+from llmcli.pipelines import Choice
+from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.tokens import Batch, Encoder
+
+Words = Mapping[str, Sequence[tuple[int, ...]]]
+
+
+class ChoicePipeline(Pipeline):  # type: ignore[misc]
+    """One call takes one :class:`Batch` and gives a :class:`Choice` a row."""
+
+    def __init__(self, *, encoder: Encoder, prefixes: PrefixCache, **kwargs: Any) -> None:
+        super().__init__(device=kwargs["model"].device, **kwargs)
+        self._encoder = encoder
+        self._prefixes = prefixes
+
+    def _sanitize_parameters(
+        self, words: Words | None = None, **_: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        return {"words": words or {}}, {}, {"words": words or {}}
+
+    def preprocess(self, batch: Batch, *, words: Words) -> dict[str, Any]:
+        """Right-pad each row once for each distinct beginning of a word.
+
+        A word of one token needs no row of its own: its score is read where the bare row ends.
+        """
+        tails = sorted({word[:-1] for group in words.values() for word in group})
+        rows = [(row, tail) for row in batch.rows for tail in tails]
+        width = max(len(row.row) + len(tail) for row, tail in rows)
+        prefix = batch.rows[0].prefix
+        ids, mask = [], []
+        for row, tail in rows:
+            gap = width - len(row.row) - len(tail)
+            ids.append([*row.row, *tail, *[0] * gap])
+            mask.append([1] * (width - gap) + [0] * gap)
+        return {
+            "input_ids": torch.tensor(ids),
+            "mask": torch.tensor(mask),
+            "starts": [len(row.row) - 1 for row, _ in rows],
+            "tails": tails,
+            "prefix": prefix,
+            "lengths": [len(row) for row in batch.rows],
+        }
+
+    def _forward(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        ids, mask, prefix = inputs["input_ids"], inputs["mask"], tuple(inputs["prefix"])
+        past = torch.ones(len(ids), len(prefix), dtype=mask.dtype, device=mask.device)
+        hidden = self.model.base_model(
+            input_ids=ids,
+            attention_mask=torch.cat([past, mask], dim=1),
+            past_key_values=self._prefixes.expand(prefix, len(ids)),
+            use_cache=True,
+        ).last_hidden_state
+        span = max(len(tail) for tail in inputs["tails"]) + 1
+        places = torch.tensor(inputs["starts"], device=ids.device)[:, None] + torch.arange(
+            span, device=ids.device
+        )
+        places = places.clamp(max=hidden.shape[1] - 1)
+        picked = hidden[torch.arange(len(ids), device=ids.device)[:, None], places]
+        logits = self.model.get_output_embeddings()(picked).float()
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        if cap:
+            logits = torch.tanh(logits / cap) * cap
+        return {"log_p": logits.log_softmax(-1), "tails": inputs["tails"], "lengths": inputs["lengths"]}
+
+    def postprocess(self, outputs: dict[str, Any], *, words: Words) -> list[Choice]:
+        """Sum the words of a label, then normalise over the labels."""
+        log_p, tails = outputs["log_p"], outputs["tails"]
+        if not bool(torch.isfinite(log_p.amax(-1)).all()):
+            raise GenerationError(
+                "the model's scores are not finite", code="non-finite", hint="try --dtype float32"
+            )
+        choices = []
+        for index, length in enumerate(outputs["lengths"]):
+            block = log_p[index * len(tails) : (index + 1) * len(tails)]
+            scores = torch.stack(
+                [
+                    torch.stack([_log_likelihood(block[tails.index(word[:-1])], word) for word in group])
+                    .logsumexp(0)
+                    for group in words.values()
+                ]
+            ).softmax(0)
+            choices.append(Choice(dict(zip(words, scores.tolist(), strict=True)), length))
+        return choices
+
+
+def _log_likelihood(log_p: torch.Tensor, word: tuple[int, ...]) -> torch.Tensor:
+    return torch.stack([log_p[place, token] for place, token in enumerate(word)]).sum()

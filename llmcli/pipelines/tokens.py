@@ -1,0 +1,74 @@
+"""Encoding prompts: control tokens in the user's text made inert, the context window found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llmcli.prompts import Rendered
+
+UNBOUNDED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of the constant part of a prompt and of the row."""
+
+    prefix: tuple[int, ...]
+    row: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.row)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one prefix, for one forward pass."""
+
+    rows: tuple[Encoded, ...]
+
+
+class Encoder:
+    """A tokenizer as llmcli uses it: never a truncation, never a control token from the user's text."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._prefixes: dict[str, tuple[int, ...]] = {}
+
+    def ids(self, text: str) -> list[int]:
+        """Tokens of the user's text; what looks like a control token is spelled out."""
+        found = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [int(token) for token in found]
+
+    def prompt(self, prompt: Rendered) -> Encoded:
+        """Encode a rendered prompt."""
+        if prompt.messages:
+            return Encoded((), tuple(self._chat(list(prompt.messages))))
+        if prompt.prefix not in self._prefixes:
+            self._prefixes[prompt.prefix] = tuple(self.tokenizer(prompt.prefix)["input_ids"])
+        return Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row)))
+
+    def _chat(self, messages: Sequence[Any]) -> list[int]:
+        encoded = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, sanitize_control_tokens=True
+        )
+        return [int(token) for token in encoded["input_ids"]]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of generated tokens, control tokens left out."""
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def truncate(self, text: str, tokens: int) -> str:
+        """The beginning of a text, of at most so many tokens, cut between characters."""
+        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]] if tokens > 0 else ""
+
+
+def context_window(config: Any, tokenizer: Any) -> int:
+    """The limit from the model's config, else the tokenizer's (often 1e30: no limit known)."""
+    names = ("max_position_embeddings", "n_positions", "max_sequence_length")
+    limits = [getattr(config, name, None) for name in names] + [tokenizer.model_max_length]
+    known = [int(limit) for limit in limits if limit and limit < UNBOUNDED]
+    return min(known) if known else UNBOUNDED

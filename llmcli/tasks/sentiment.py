@@ -1,0 +1,106 @@
+"""Label the sentiment of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
+
+from llmcli import chunking, prompts
+from llmcli.config import RunConfig
+from llmcli.errors import ConfigError, LlmcliError
+from llmcli.options import InputOptions, ModelOptions, OutputOptions, Request, request
+from llmcli.pipelines import Choice, Emit, Model
+from llmcli.prompts import Rendered
+from llmcli.records import Record, Result
+
+READ_AT_ONCE = 1024
+"""Prompt and text together, in tokens: longer texts are judged in chunks, weighted by their tokens."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The task's own options."""
+
+    all_scores: Annotated[
+        bool, Option("--all-scores", help="Give the probability of every label.", rich_help_panel="Sentiment")
+    ] = False
+    threshold: Annotated[
+        float | None,
+        Option(min=0.0, max=1.0, help="Say 'uncertain' where the best label's score is lower.",
+               rich_help_panel="Sentiment", show_default=False),
+    ] = None  # fmt: skip
+
+
+def command(source: InputOptions, own: Options, model: ModelOptions, output: OutputOptions) -> Request:
+    """Label texts positive or negative, with a score from 0 to 1.
+
+    The score is a probability over the labels. A text-classification checkpoint (--model FOLDER) brings its
+    own labels.
+
+    Example: llmcli sentiment "I loved every minute of it"
+
+    Example: llmcli sentiment --lines -i reviews.txt --json
+    """
+    return request("sentiment", source=source, model=model, output=output, own=own)
+
+
+def answer(
+    model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
+    """One result a record: ``label``, ``score`` and, where asked for, ``scores``."""
+    prompt, labels = config.settings.prompt, config.settings.labels
+    if prompt is None or not labels:
+        raise ConfigError(f"{config.task}: [prompt, labels] must be set")
+    words = {label.name: [f" {word}" for word in label.words or [label.name]] for label in labels}
+    overhead = model.size(prompts.render(prompt, "")) if config.model.pipeline == "causal" else 4
+    budget = min(model.context_window, READ_AT_ONCE) - overhead
+    fitted: dict[int, chunking.Fitted | LlmcliError] = {}
+    pieces: list[Rendered] = []
+    for index, record in enumerate(records):
+        try:
+            fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
+        except LlmcliError as error:
+            fitted[index] = error
+            continue
+        fitted[index] = fit
+        pieces += [_rendered(prompt, piece, config) for piece in fit.pieces]
+    choices = iter(model.choose(pieces, words))
+    results = []
+    for index, record in enumerate(records):
+        found = fitted[index]
+        if isinstance(found, LlmcliError):
+            results.append(Result(record.id, model=config.model.name, record=record, error=_at(found, record)))
+        else:
+            read = [next(choices) for _ in found.pieces]
+            results.append(_result(record, read, found, config))
+    return results
+
+
+def _at(error: LlmcliError, record: Record) -> LlmcliError:
+    error.where = record.where
+    return error
+
+
+def _rendered(prompt: prompts.Prompt, text: str, config: RunConfig) -> Rendered:
+    if config.model.pipeline == "classification":
+        return Rendered(row=text)
+    return prompts.render(prompt, text.strip())
+
+
+def _result(record: Record, choices: list[Choice], fit: chunking.Fitted, config: RunConfig) -> Result:
+    tokens = sum(choice.input_tokens for choice in choices)
+    scores = {
+        label: sum(choice.scores[label] * choice.input_tokens for choice in choices) / tokens
+        for label in choices[0].scores
+    }
+    label = max(scores, key=lambda name: scores[name])
+    fields: dict[str, object] = {"label": label, "score": scores[label]}
+    if scores[label] < float(config.option("threshold", 0.0)):
+        fields["label"] = "uncertain"
+    if config.option("all_scores"):
+        fields["scores"] = scores
+    return Result(record.id, fields, model=config.model.name, input_tokens=tokens, chunks=len(choices),
+                  truncated=fit.truncated, record=record)  # fmt: skip

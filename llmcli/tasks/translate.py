@@ -1,0 +1,185 @@
+"""Translate texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
+
+from llmcli import chunking, completion, languages, prompts
+from llmcli.config import RunConfig
+from llmcli.errors import ConfigError, LlmcliError, UsageError
+from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
+from llmcli.pipelines import Completion, Emit, Model
+from llmcli.prompts import Rendered
+from llmcli.records import Record, Result
+from llmcli.schemas import Generation, Prompt
+
+_MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
+"""What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The task's own options."""
+
+    to: Annotated[
+        str | None,
+        Option("--to", "-t", help="Target language: a code (fr) or a name (French).",
+               rich_help_panel="Translation", show_default=False, autocompletion=completion.languages),
+    ] = None  # fmt: skip
+    from_: Annotated[
+        str | None,
+        Option("--from", "-f", help="Source language; 'auto' detects it.",
+               rich_help_panel="Translation", show_default=False, autocompletion=completion.languages),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a text: what is kept before it, and the sentences to translate (none: kept whole)."""
+
+    mark: str
+    sentences: tuple[str, ...]
+    tail: str = ""
+
+
+def command(
+    source: InputOptions,
+    own: Options,
+    generation: GenerationOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> Request:
+    """Translate texts, sentence by sentence; lines, blank lines and list marks are kept.
+
+    Example: echo "Le chat dort." | llmcli translate --to en
+
+    Example: llmcli translate --to German --from en -i page.txt -o page.de.txt
+    """
+    return request("translate", source=source, model=model, output=output, generation=generation, own=own)
+
+
+def answer(
+    model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
+    """One result a record: ``text``, ``source`` and ``target``."""
+    target = _target(config)
+    results: dict[int, Result] = {}
+    todo: list[tuple[int, str, list[Line]]] = []
+    for index, record in enumerate(records):
+        try:
+            source = _source(record.text, config)
+            _check_pair(source, target, config)
+            lines = [Line(text, ()) for text in record.text.split("\n")] if source == target else [
+                split(line, source) for line in record.text.split("\n")]  # fmt: skip
+            todo.append((index, source, lines))
+        except LlmcliError as error:
+            if isinstance(error, UsageError):
+                raise
+            error.where = record.where
+            results[index] = Result(record.id, model=config.model.name, record=record, error=error)
+    made = iter(_translate(model, config, todo, target))
+    for index, source, lines in todo:
+        results[index] = _result(records[index], source, target, lines, made, config)
+    return [results[index] for index in range(len(records))]
+
+
+def _target(config: RunConfig) -> str:
+    name = config.option("to")
+    if not name:
+        raise UsageError("no target language", hint="give --to LANG, for example --to fr")
+    target = languages.parse(name)
+    if config.option("from_", "auto") != "auto" and languages.parse(config.option("from_")) == target:
+        raise UsageError(f"source and target are both {languages.name(target)}")
+    return target
+
+
+def _source(text: str, config: RunConfig) -> str:
+    name = config.option("from_", "auto")
+    if name != "auto":
+        return languages.parse(name)
+    allowed = config.model.languages or list(languages.COMMON)
+    return languages.detect(text, allowed)
+
+
+def _check_pair(source: str, target: str, config: RunConfig) -> None:
+    known = config.model.languages
+    for code in (source, target):
+        if known and code not in known:
+            raise UsageError(
+                f"{config.model.name} does not know {languages.name(code)}",
+                code="bad-pair",
+                hint=f"it knows {', '.join(known)}",
+            )
+
+
+def split(line: str, language: str) -> Line:
+    """Take a line apart. A line without letters is kept as it is."""
+    match = _MARK.match(line)
+    mark = match[0] if match else ""
+    body = line[len(mark) :]
+    if not any(character.isalpha() for character in body):
+        return Line(line, ())
+    stripped = body.rstrip()
+    return Line(mark, tuple(chunking.sentences(stripped, language)), body[len(stripped) :])
+
+
+def _translate(
+    model: Model, config: RunConfig, todo: list[tuple[int, str, list[Line]]], target: str
+) -> list[Completion]:
+    prompt = config.settings.prompt
+    if prompt is None:
+        raise ConfigError(f"{config.task}: [prompt] must be set")
+    generation = config.settings.generation or Generation()
+    rows: list[Rendered] = []
+    longest = 0
+    for _, source, lines in todo:
+        for sentence in (sentence for line in lines for sentence in line.sentences):
+            rows.append(_prompt(prompt, sentence, source=source, target=target))
+            longest = max(longest, model.count(sentence))
+    if not rows:
+        return []
+    if generation.max_new_tokens is None:
+        generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
+    return [completions[0] for completions in model.complete(rows, generation)]
+
+
+def _prompt(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
+    """Examples are parallel sentences: those in both languages are used; else English stands in."""
+    shots = [
+        {"text": shot[source], "answer": shot[target]}
+        for shot in prompt.examples
+        if source in shot and target in shot
+    ]
+    names = {"source": languages.name(source), "target": languages.name(target)}
+    return prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
+
+
+def _result(
+    record: Record, source: str, target: str, lines: list[Line], made: object, config: RunConfig
+) -> Result:
+    out, used = [], []
+    joint = "" if target in languages.UNSPACED else " "
+    for line in lines:
+        texts = []
+        for _ in line.sentences:
+            completion_ = next(made)  # type: ignore[call-overload]
+            used.append(completion_)
+            texts.append(completion_.text.strip())
+        out.append(line.mark + joint.join(texts) + line.tail)
+    notices = []
+    if source == target:
+        notices.append(f"{record.where or 'the text'} is in {languages.name(target)} already: passed through")
+    weak = [languages.name(code) for code in (source, target) if code in config.model.weak_languages]
+    if weak and used:
+        notices.append(f"{config.model.name} is weak in {' and '.join(weak)}: check the translation")
+    return Result(
+        record.id, {"text": "\n".join(out), "source": source, "target": target}, model=config.model.name,
+        input_tokens=sum(c.input_tokens for c in used), output_tokens=sum(c.output_tokens for c in used),
+        finish_reason="length" if any(c.finish_reason == "length" for c in used) else "stop",
+        notices=tuple(notices), record=record,
+    )  # fmt: skip
