@@ -13,7 +13,7 @@ from typing import Any
 from llmcli import places
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import names
-from llmcli.schemas import ModelConfig, Settings, TaskConfig, UserConfig, load, load_yaml, parse
+from llmcli.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, load, load_yaml, parse
 
 Layer = tuple[str, dict[str, Any]]
 MERGED = ("generation", "options")
@@ -29,6 +29,11 @@ class RunConfig:
     settings: Settings
     offline: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def generation(self) -> Generation:
+        """The generation config; what is unset is the model's own."""
+        return self.settings.generation or Generation()
 
     def option(self, name: str, default: Any = None) -> Any:
         """One of the task's own options."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from llmcli.prompts import Rendered
-from llmcli.schemas import Generation
+
+if TYPE_CHECKING:
+    from llmcli.schemas import Generation
 
 Emit = Callable[[str], None]
 

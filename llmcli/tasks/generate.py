@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from llmcli import chunking, prompts
-from llmcli.config import RunConfig
 from llmcli.errors import LlmcliError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result
-from llmcli.schemas import Generation, Prompt
+
+if TYPE_CHECKING:
+    from llmcli.config import RunConfig
+    from llmcli.schemas import Generation
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def answer(
 
 
 def _generation(config: RunConfig) -> Generation:
-    generation = config.settings.generation or Generation()
+    generation = config.generation
     count = config.option("num_return_sequences")
     update = {"max_new_tokens": generation.max_new_tokens or 256}
     if count:
@@ -90,6 +92,8 @@ def _generation(config: RunConfig) -> Generation:
 
 
 def _fit(text: str, *, chat: bool, room: int, model: Model, config: RunConfig) -> tuple[Rendered, bool]:
+    from llmcli.schemas import Prompt
+
     prompt = Prompt(style="chat" if chat else "completion")
     overhead = model.size(prompts.render(prompt, ""))
     on_long = config.settings.on_long or "error"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from llmcli import chunking, prompts
-from llmcli.config import RunConfig
 from llmcli.errors import ConfigError, LlmcliError
 from llmcli.options import InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Choice, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result
+
+if TYPE_CHECKING:
+    from llmcli.config import RunConfig
 
 READ_AT_ONCE = 1024
 """Prompt and text together, in tokens: longer texts are judged in chunks, weighted by their tokens."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Option
 
 from llmcli import chunking, languages, prompts, ranking
-from llmcli.config import RunConfig
 from llmcli.errors import ConfigError, InputError, LlmcliError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Emit, Model
 from llmcli.records import Record, Result
-from llmcli.schemas import Generation
+
+if TYPE_CHECKING:
+    from llmcli.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Options:
         Option("--sentences", "-n", min=1, help="The most sentences of the summary.",
                rich_help_panel="Summary", show_default=False),
     ] = None  # fmt: skip
+    auto_method: Annotated[str | None, Option(hidden=True)] = None
+    """What auto stands for: set in YAML, by measurement."""
     method: Annotated[
         Literal["auto", "abstractive", "extractive"] | None,
         Option(help="'extractive' picks sentences of the text word for word and cannot invent; 'abstractive' "
@@ -112,7 +115,7 @@ def _abstractive(model: Model, config: RunConfig, record: Record) -> Result:
     if prompt is None:
         raise ConfigError(f"{config.task}: [prompt] must be set")
     limit = int(config.option("sentences", 3))
-    generation = config.settings.generation or Generation()
+    generation = config.generation
     room = min(model.context_window, READ_AT_ONCE) - (generation.max_new_tokens or 128)
     budget = room - model.size(prompts.render(prompt, "", variables={"sentences": str(limit)}))
     fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)

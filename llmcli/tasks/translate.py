@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from llmcli import chunking, completion, languages, prompts
-from llmcli.config import RunConfig
 from llmcli.errors import ConfigError, LlmcliError, UsageError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result
-from llmcli.schemas import Generation, Prompt
+
+if TYPE_CHECKING:
+    from llmcli.config import RunConfig
+    from llmcli.schemas import Prompt
 
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
 """What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""
@@ -134,7 +136,7 @@ def _translate(
     prompt = config.settings.prompt
     if prompt is None:
         raise ConfigError(f"{config.task}: [prompt] must be set")
-    generation = config.settings.generation or Generation()
+    generation = config.generation
     rows: list[Rendered] = []
     longest = 0
     for _, source, lines in todo:
@@ -160,14 +162,14 @@ def _prompt(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rende
 
 
 def _result(
-    record: Record, source: str, target: str, lines: list[Line], made: object, config: RunConfig
+    record: Record, source: str, target: str, lines: list[Line], made: Iterator[Completion], config: RunConfig
 ) -> Result:
     out, used = [], []
     joint = "" if target in languages.UNSPACED else " "
     for line in lines:
         texts = []
         for _ in line.sentences:
-            completion_ = next(made)  # type: ignore[call-overload]
+            completion_ = next(made)
             used.append(completion_)
             texts.append(completion_.text.strip())
         out.append(line.mark + joint.join(texts) + line.tail)

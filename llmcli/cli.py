@@ -1,0 +1,170 @@
+"""The command line: finds the tasks, runs them, and is the one place where errors end."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from llmcli import __version__, settings, tasks
+from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed, UsageError
+from llmcli.options import Request, flatten
+from llmcli.output import say
+
+app = typer.Typer(
+    name="llmcli",
+    help="Language models on text: a Unix filter over Hugging Face checkpoints.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
+)
+
+
+def main() -> NoReturn:
+    """Run the command line; exits by code, or by the real signal."""
+    try:
+        code = app(standalone_mode=False)
+        _flush()
+    except KeyboardInterrupt:
+        die(signal.SIGINT)
+    except BrokenPipeError:
+        die(signal.SIGPIPE)
+    except typer.Abort:
+        die(signal.SIGINT)
+    except typer.TyperException as error:
+        code = _report(_usage(error))
+    except LlmcliError as error:
+        code = _report(error)
+    except SystemExit as error:
+        # Typer ends so, with 1, where a pipe closed while it printed help.
+        if error.code == 1:
+            die(signal.SIGPIPE)
+        code = error.code
+    except Exception as error:
+        code = _report(LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it"))
+    if code == 128 + signal.SIGINT:
+        die(signal.SIGINT)
+    # What could not be flushed must not be tried again at the interpreter's exit.
+    _quit(code if isinstance(code, int) else 0)
+
+
+def _quit(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os._exit(code)
+    sys.exit(code)
+
+
+def _flush() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output: {error.strerror}", code="write") from error
+
+
+def die(number: signal.Signals) -> NoReturn:
+    """End by the signal itself, so that a shell loop stops with us."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def _usage(error: Any) -> UsageError:
+    context = getattr(error, "ctx", None)
+    hint = f"see {context.command_path} --help" if context else ""
+    return UsageError(error.format_message() if hasattr(error, "format_message") else str(error), hint=hint)
+
+
+def _report(error: LlmcliError) -> int:
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    say(error.line())
+    return error.exit_code
+
+
+def execute(request: Request) -> int:
+    """Run a task's request, and give the exit code. Errors of the whole run are raised."""
+    from llmcli import config, progress, records, runner
+    from llmcli.output import Writer
+
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    run = config.resolve(request.task, request.flags, offline=request.offline)
+    output = request.output
+    count, errors = 0, []
+    with (
+        Writer(request) as writer,
+        progress.preparing(run.model, quiet=output.quiet, bar=not output.no_progress) as report,
+    ):
+        emit = writer.emit if writer.streams and not request.source.lines else None
+        for result in runner.run(run, records.read(request), report=report, emit=emit):
+            count += 1
+            if result.error and count == 1 and not _batch(request):
+                raise result.error
+            writer.write(result)
+            if result.error:
+                errors.append(result.error)
+    if not count:
+        raise InputError("the input is empty", code="empty")
+    if errors:
+        raise RowsFailed(f"{len(errors)} of {count} rows failed")
+    return 0
+
+
+def _batch(request: Request) -> bool:
+    source = request.source
+    many = len(source.input) > 1 or any(path.is_dir() for path in source.input)
+    return many or source.lines or source.format == "lines"
+
+
+def _command(command: Callable[..., Request]) -> Callable[..., int]:
+    @functools.wraps(command)
+    def run(**values: Any) -> int:
+        try:
+            return execute(command(**values))
+        except BrokenPipeError:
+            die(signal.SIGPIPE)
+
+    return run
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"llmcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Language models on text: a Unix filter over Hugging Face checkpoints."""
+
+
+def _paragraphs(text: str | None) -> str:
+    import inspect
+
+    return inspect.cleandoc(text or "")
+
+
+for _name in tasks.names():
+    _task = tasks.get(_name)
+    app.command(_name, help=_paragraphs(_task.command.__doc__))(_command(flatten(_task.command)))
+app.add_typer(settings.app, name="config")

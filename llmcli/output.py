@@ -1,0 +1,156 @@
+"""Results out: text or JSON, to stdout, a file or a folder; notices and errors to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from llmcli.errors import OutputError, one_line
+from llmcli.options import Request
+from llmcli.records import Result
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def row(result: Result) -> dict[str, Any]:
+    """The JSON object of a result; an error row has ``error`` in place of the task's fields."""
+    if result.error:
+        line = result.record.line if result.record else None
+        retryable = result.error.exit_code in (7, 8)
+        error = {"code": result.error.code, "message": result.error.message, "retryable": retryable}
+        return {"id": result.id, "line": line, "status": "error", "error": error}
+    return {
+        "id": result.id,
+        "status": "ok",
+        **result.fields,
+        "model": result.model,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "finish_reason": result.finish_reason,
+        "chunks": result.chunks,
+        "truncated": result.truncated,
+    }
+
+
+def text(result: Result) -> str:
+    """What text mode prints: the answer, or ``label<TAB>score`` and the scores that were asked for."""
+    fields = result.fields
+    if "label" in fields:
+        scores = [f"{label}={score:.4f}" for label, score in fields.get("scores", {}).items()]
+        return "\t".join([str(fields["label"]), f"{fields['score']:.4f}", *scores])
+    return "\n\n".join(fields.get("texts") or [str(fields["text"])])
+
+
+class Writer:
+    """Writes each result as it comes. Use as a context manager; a file appears under its name when complete."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._target = request.output.output
+        self._folder = self._target is not None and any(path.is_dir() for path in request.source.input)
+        self._partial: Path | None = None
+        self._stream: TextIO | None = None
+        self._streamed = False
+        self._named = len(request.source.input) > 1 or any(path.is_dir() for path in request.source.input)
+        self._said: set[str] = set()
+
+    def __enter__(self) -> Writer:
+        with _reported(self._target):
+            if self._folder and self._target is not None:
+                self._target.mkdir(parents=True, exist_ok=True)
+            elif self._target is not None:
+                self._partial = self._target.with_name(self._target.name + ".partial")
+                self._stream = self._partial.open("w", encoding="utf-8", newline="\n")
+            elif sys.stdout is None:
+                raise OutputError("standard output is closed", code="closed")
+            else:
+                self._stream = sys.stdout
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._partial is not None and self._stream is not None and self._target is not None:
+            with _reported(self._target):
+                self._stream.close()
+                if kind is None:
+                    self._partial.replace(self._target)
+
+    def emit(self, piece: str) -> None:
+        """Print a piece of a lone answer as it is made."""
+        self._streamed = True
+        self._put(self._clean(piece))
+
+    @property
+    def streams(self) -> bool:
+        """Whether pieces may be printed as they come."""
+        return self._target is None and not self._request.output.json
+
+    def write(self, result: Result) -> None:
+        """Print one result, and its notices or its error."""
+        if result.error:
+            say(result.error.line())
+        if result.error is None or self._request.output.json:
+            self._write_row(result)
+        for notice in result.notices:
+            if not self._request.output.quiet and notice not in self._said:
+                self._said.add(notice)
+                say(f"llmcli: {one_line(notice)}")
+
+    def _write_row(self, result: Result) -> None:
+        if self._request.output.json:
+            content = json.dumps(row(result), ensure_ascii=False, allow_nan=False)
+        elif self._streamed:
+            content = ""
+        else:
+            content = self._clean(text(result))
+        if self._folder and self._target is not None:
+            self._write_file(self._target / _name(result, json=self._request.output.json), content)
+            return
+        if self._named and not self._request.output.json:
+            where = result.record.where if result.record else str(result.id)
+            content = f"{where}\t{content}" if "label" in result.fields else f"==> {where} <==\n{content}"
+        self._put(content + "\n")
+
+    def _write_file(self, path: Path, content: str) -> None:
+        with _reported(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(content + "\n", encoding="utf-8", newline="\n")
+            partial.replace(path)
+
+    def _put(self, content: str) -> None:
+        assert self._stream is not None  # opened in __enter__
+        with _reported(self._target):
+            self._stream.write(content)
+            self._stream.flush()
+
+    def _clean(self, content: str) -> str:
+        """A model can write terminal escapes: none reaches a terminal; a pipe gets the text as it is."""
+        return _ESCAPES.sub("", content) if self._stream is not None and self._stream.isatty() else content
+
+
+def _name(result: Result, *, json: bool) -> Path:
+    name = Path(str(result.id))
+    return name.with_name(name.name + ".json") if json else name
+
+
+@contextlib.contextmanager
+def _reported(target: Path | None) -> Iterator[None]:
+    """Turn the system's refusal to write into OutputError; a closed pipe stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{target or 'standard output'}: {error.strerror or error}", code="write") from error
+
+
+def say(line: str) -> None:
+    """One line on stderr, if there is a stderr."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(line, file=sys.stderr, flush=True)

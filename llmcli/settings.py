@@ -1,0 +1,66 @@
+"""``llmcli config``: the resolved settings and where each comes from."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from llmcli import places, tasks
+from llmcli.errors import UsageError
+
+app = typer.Typer(help="Show the configuration.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    task: Annotated[str | None, typer.Argument(help="A task; all if missing.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a task.")] = False,
+) -> None:
+    """Print the settings that a task would run with, and where each comes from.
+
+    Example: llmcli config show sentiment
+    """
+    from llmcli import config
+
+    if task is not None and task not in tasks.names():
+        raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
+    for name in [task] if task else tasks.names():
+        run = config.resolve(name, {})
+        values = _flat(run.settings.model_dump(exclude_none=True))
+        if as_json:
+            rows = {key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()}
+            typer.echo(json.dumps({"task": name, "settings": rows}, ensure_ascii=False))
+            continue
+        typer.echo(f"{name}:")
+        for key, value in values.items():
+            typer.echo(f"  {key} = {_short(value)}  ({run.origins.get(key, '')})")
+
+
+@app.command()
+def path() -> None:
+    """Print the places that llmcli reads and writes.
+
+    Example: llmcli config path
+    """
+    user = places.user()
+    rows = {"shipped": places.shipped(), "user": user / "config.yaml", "models": user / "models",
+            "tasks": user / "tasks", "cache": places.cache()}  # fmt: skip
+    for name, place in rows.items():
+        typer.echo(f"{name}\t{place}\t{'' if place.exists() else '(not there)'}".rstrip())
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key in ("generation", "options"):
+            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    written = json.dumps(value, ensure_ascii=False)
+    return written if len(written) <= 100 else written[:97] + "…"
