@@ -48,7 +48,9 @@ def main() -> NoReturn:
             die(signal.SIGPIPE)
         code = error.code
     except Exception as error:
-        code = _report(LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it"))
+        code = _report(
+            LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it")
+        )
     if code == 128 + signal.SIGINT:
         die(signal.SIGINT)
     # What could not be flushed must not be tried again at the interpreter's exit.

@@ -19,7 +19,7 @@ COMMON = {
 }  # fmt: skip
 UNSPACED = frozenset({"zh", "ja", "th"})
 """Languages that put no space between sentences."""
-CERTAIN = 0.5
+CERTAIN = 0.25
 """The least probability at which a detected language is believed."""
 
 
@@ -40,7 +40,9 @@ def parse(name: str) -> str:
         return _macro(str(langcodes.find(folded).language))
     except (LookupError, ValueError) as error:
         raise UsageError(
-            f"no language called {name!r}", code="bad-language", hint="give a code like fr, or a name like French"
+            f"no language called {name!r}",
+            code="bad-language",
+            hint="give a code like fr, or a name like French",
         ) from error
 
 
@@ -63,7 +65,9 @@ def detect(text: str, allowed: Sequence[str]) -> str:
     Method: py3langid, the maintained fork of langid.py (Lui and Baldwin, ACL 2012).
     """
     if not any(character.isalpha() for character in text):
-        raise InputError("the text has no letters to tell its language by", code="no-language", hint="give --from")
+        raise InputError(
+            "the text has no letters to tell its language by", code="no-language", hint="give --from"
+        )
     code, score = _identifier(tuple(sorted(allowed))).classify(text[:4000])
     if float(score) < CERTAIN:
         raise InputError("cannot tell the text's language", code="no-language", hint="give --from")
@@ -74,8 +78,8 @@ def detect(text: str, allowed: Sequence[str]) -> str:
 def _identifier(allowed: tuple[str, ...]) -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
-    known = [code for code in allowed if code in set(identifier.nb_classes)]
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    known = [code for code in allowed if code in set(identifier.labels)]
     if known:
         identifier.set_languages(known)
     return identifier

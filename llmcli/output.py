@@ -14,7 +14,9 @@ from llmcli.errors import OutputError, one_line
 from llmcli.options import Request
 from llmcli.records import Result
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
 
 
 def row(result: Result) -> dict[str, Any]:
@@ -146,7 +148,9 @@ def _reported(target: Path | None) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"{target or 'standard output'}: {error.strerror or error}", code="write") from error
+        raise OutputError(
+            f"{target or 'standard output'}: {error.strerror or error}", code="write"
+        ) from error
 
 
 def say(line: str) -> None:

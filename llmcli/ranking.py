@@ -21,14 +21,15 @@ def pick(sentences: Sequence[str], vectors: Vectors, *, limit: int) -> list[int]
     norm = sum(x * x for x in centre) ** 0.5 or 1.0
     longest = max(weights)
     scores = [
-        dot(vector, centre) / norm + weights[i] / longest + LEAD / (1 + i)
-        for i, vector in enumerate(vectors)
+        dot(vector, centre) / norm + weights[i] / longest + LEAD / (1 + i) for i, vector in enumerate(vectors)
     ]
     picked: list[int] = []
     while len(picked) < min(limit, len(sentences)):
         best = max(
             (i for i in range(len(sentences)) if i not in picked),
-            key=lambda i: scores[i] - REDUNDANCY * max((dot(vectors[i], vectors[j]) for j in picked), default=0),
+            key=lambda i: (
+                scores[i] - REDUNDANCY * max((dot(vectors[i], vectors[j]) for j in picked), default=0)
+            ),
         )
         picked.append(best)
     return sorted(picked)

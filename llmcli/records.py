@@ -166,9 +166,7 @@ def _skip_line(stream: BinaryIO) -> None:
         pass
 
 
-def _whole(
-    raw: bytes, *, name: str, id: str | int, prompt: str | None, path: Path | None = None
-) -> Record:
+def _whole(raw: bytes, *, name: str, id: str | int, prompt: str | None, path: Path | None = None) -> Record:
     empty = Record(id=id, text="", where=name, path=path)
     try:
         text = decode(raw.removeprefix(codecs.BOM_UTF8)).replace("\r\n", "\n")

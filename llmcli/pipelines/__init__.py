@@ -62,5 +62,8 @@ class Model(Protocol):
         A classification checkpoint has labels of its own and reads ``row`` alone.
         """
 
+    def ending(self, text: str) -> float:
+        """Log-probability that the text, as a user's message, is complete: that it ends, or its sentence does."""
+
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A unit vector a text, for comparing sentences."""

@@ -54,7 +54,9 @@ class CausalModel:
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
 
         def work(batch: list[Encoded]) -> list[list[Completion]]:
-            found: list[list[Completion]] = self._completion(Batch(tuple(batch)), generation=generation, emit=emit)
+            found: list[list[Completion]] = self._completion(
+                Batch(tuple(batch)), generation=generation, emit=emit
+            )
             return found
 
         return self._batches(encoded, work, rows=rows)
@@ -83,6 +85,19 @@ class CausalModel:
                 results[index] = result
         return results
 
+    def ending(self, text: str) -> float:
+        """See Model."""
+        open_ended, closed = (
+            self.encoder.prompt(Rendered(messages=({"role": "user", "content": content},))).row
+            for content in (text, text + ".")
+        )
+        same = next(i for i, (a, b) in enumerate(zip(open_ended, closed, strict=False)) if a != b)
+        ends = [open_ended[same], *(self.encoder.ids(mark)[-1] for mark in ".?!")]
+        ids = torch.tensor([open_ended[:same]], device=self.model.device)
+        with torch.inference_mode():
+            log_p = self.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().log_softmax(-1)
+        return float(log_p[ends].logsumexp(0))
+
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """See Model: the mean of the input embeddings, frequent tokens of these texts weighted down.
 
@@ -97,7 +112,9 @@ class CausalModel:
         with torch.inference_mode():
             vectors = torch.stack(
                 [
-                    torch.tensor([1e-3 / (1e-3 + share[t]) for t in row]) @ table[row].float().cpu() / len(row)
+                    torch.tensor([1e-3 / (1e-3 + share[t]) for t in row])
+                    @ table[row].float().cpu()
+                    / len(row)
                     for row in rows
                 ]
             )

@@ -85,8 +85,9 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
             block = log_p[index * len(tails) : (index + 1) * len(tails)]
             scores = torch.stack(
                 [
-                    torch.stack([_log_likelihood(block[tails.index(word[:-1])], word) for word in group])
-                    .logsumexp(0)
+                    torch.stack(
+                        [_log_likelihood(block[tails.index(word[:-1])], word) for word in group]
+                    ).logsumexp(0)
                     for group in words.values()
                 ]
             ).softmax(0)

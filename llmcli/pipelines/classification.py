@@ -68,6 +68,10 @@ class ClassificationModel:
         """A classifier makes no text."""
         raise _refused("generate text")
 
+    def ending(self, text: str) -> float:
+        """A classifier makes no text."""
+        raise _refused("generate text")
+
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A classifier is not used for embeddings."""
         raise _refused("summarize")

@@ -89,7 +89,9 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             values["do_sample"] = False
         own = self.model.generation_config
         return GenerationConfig(
-            **({"max_new_tokens": DEFAULT_MAX_NEW_TOKENS, "num_beams": 1, "num_return_sequences": 1} | values),
+            **(
+                {"max_new_tokens": DEFAULT_MAX_NEW_TOKENS, "num_beams": 1, "num_return_sequences": 1} | values
+            ),
             eos_token_id=own.eos_token_id or self.tokenizer.eos_token_id,
             bos_token_id=own.bos_token_id,
             pad_token_id=_pad_id(self.tokenizer),
@@ -126,9 +128,7 @@ def first_stop(text: str, stop: Sequence[str]) -> int | None:
 
 
 def _pad_id(tokenizer: Any) -> int:
-    return next(
-        (int(i) for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0
-    )
+    return next((int(i) for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
 
 
 class _Finite(LogitsProcessor):  # type: ignore[misc]
@@ -195,6 +195,4 @@ class _Streamer(BaseStreamer):  # type: ignore[misc]
 
 def _overlap(text: str, stop: Sequence[str]) -> int:
     """How many last characters of ``text`` could begin a stop string."""
-    return max(
-        (n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0
-    )
+    return max((n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0)

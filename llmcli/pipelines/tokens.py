@@ -51,7 +51,11 @@ class Encoder:
 
     def _chat(self, messages: Sequence[Any]) -> list[int]:
         encoded = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=True, sanitize_control_tokens=True
+            messages,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            sanitize_control_tokens=True,
         )
         return [int(token) for token in encoded["input_ids"]]
 
@@ -62,7 +66,9 @@ class Encoder:
 
     def truncate(self, text: str, tokens: int) -> str:
         """The beginning of a text, of at most so many tokens, cut between characters."""
-        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+            "offset_mapping"
+        ]
         return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]] if tokens > 0 else ""
 
 

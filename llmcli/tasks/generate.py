@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from llmcli.schemas import Generation
 
 
+COMPLETE = -4.3
+"""A chat model answers a prompt that it holds to be complete, and continues one that breaks off.
+
+The log-probability that the prompt ends where it does parts the two: on 24 prompts of either kind, all but three
+fall on their side of this value (smollm2-135m-instruct).
+"""
+
+
 @dataclass(frozen=True)
 class Options:
     """The task's own options."""
@@ -47,7 +55,7 @@ def command(
 ) -> Request:
     """Answer a prompt (chat model) or continue a text (base model).
 
-    The text appears as it is made. Piped text and TEXT make one prompt, the piped text first.
+    A chat model continues a prompt that breaks off ("Once upon a time"). The text appears as it is made. Piped text and TEXT make one prompt, the piped text first.
 
     Example: llmcli generate "Write a haiku about the sea"
 
@@ -63,12 +71,13 @@ def answer(
 ) -> list[Result]:
     """One result a record: ``text`` and, with several sequences, ``texts``."""
     generation = _generation(config)
-    chat = config.model.chat and not config.option("raw")
+    template = config.model.chat and not config.option("raw")
     room = model.context_window - (generation.max_new_tokens or 0)
     results: dict[int, Result] = {}
     todo: list[tuple[int, Rendered, bool]] = []
     for index, record in enumerate(records):
         try:
+            chat = template and model.ending(record.text[-2000:].strip()) >= COMPLETE
             todo.append((index, *_fit(record.text, chat=chat, room=room, model=model, config=config)))
         except LlmcliError as error:
             error.where = record.where
@@ -102,9 +111,7 @@ def _fit(text: str, *, chat: bool, room: int, model: Model, config: RunConfig) -
     return prompts.render(prompt, fitted.pieces[0]), fitted.truncated
 
 
-def _result(
-    record: Record, completions: list[Completion], *, truncated: bool, config: RunConfig
-) -> Result:
+def _result(record: Record, completions: list[Completion], *, truncated: bool, config: RunConfig) -> Result:
     first = completions[0]
     fields: dict[str, object] = {"text": first.text}
     if len(completions) > 1:

@@ -63,7 +63,9 @@ def answer(
     pieces: list[Rendered] = []
     for index, record in enumerate(records):
         try:
-            fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
+            fit = chunking.fit(
+                record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model
+            )
         except LlmcliError as error:
             fitted[index] = error
             continue
@@ -74,7 +76,9 @@ def answer(
     for index, record in enumerate(records):
         found = fitted[index]
         if isinstance(found, LlmcliError):
-            results.append(Result(record.id, model=config.model.name, record=record, error=_at(found, record)))
+            results.append(
+                Result(record.id, model=config.model.name, record=record, error=_at(found, record))
+            )
         else:
             read = [next(choices) for _ in found.pieces]
             results.append(_result(record, read, found, config))

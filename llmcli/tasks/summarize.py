@@ -80,7 +80,7 @@ def _summarize(model: Model, config: RunConfig, record: Record) -> Result:
 
 def _extractive(model: Model, config: RunConfig, record: Record) -> Result:
     language = _language(record.text)
-    sentences = chunking.sentences(record.text, language)
+    sentences = chunking.sentences(chunking.unwrap(record.text), language)
     if not sentences:
         raise InputError("the text has no sentence", code="empty")
     picked = ranking.pick(sentences, model.embed(sentences), limit=int(config.option("sentences", 3)))
@@ -121,7 +121,9 @@ def _abstractive(model: Model, config: RunConfig, record: Record) -> Result:
     fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
     pieces, made, spent = fit.pieces, [], [0, 0]
     while True:
-        rendered = [prompts.render(prompt, piece.strip(), variables={"sentences": str(limit)}) for piece in pieces]
+        rendered = [
+            prompts.render(prompt, piece.strip(), variables={"sentences": str(limit)}) for piece in pieces
+        ]
         made = [completions[0] for completions in model.complete(rendered, generation)]
         spent = [spent[0] + sum(c.input_tokens for c in made), spent[1] + sum(c.output_tokens for c in made)]
         text = "\n".join(c.text.strip() for c in made)

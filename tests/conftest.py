@@ -1,0 +1,188 @@
+"""Fixtures: the command line in this process or its own, a recording fake model, tiny checkpoints, the real models."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcli.pipelines import Choice, Completion
+from llmcli.prompts import Rendered
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class FakeModel:
+    """Records what it is asked; its answers are functions of the row."""
+
+    context_window: int = 4096
+    prompts: list[Rendered] = field(default_factory=list)
+    generations: list[Any] = field(default_factory=list)
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def truncate(self, text: str, tokens: int) -> str:
+        return " ".join(text.split()[:tokens])
+
+    def size(self, prompt: Rendered) -> int:
+        return self.count(prompt.prefix + prompt.row + " ".join(m["content"] for m in prompt.messages))
+
+    def complete(
+        self, prompts: Sequence[Rendered], generation: Any, *, emit: Any = None
+    ) -> list[list[Completion]]:
+        self.prompts += prompts
+        self.generations.append(generation)
+        made = []
+        for prompt in prompts:
+            text = (prompt.row or prompt.messages[-1]["content"]).upper()
+            if emit:
+                emit(text)
+            made.append(
+                [Completion(text, self.size(prompt), 2, "stop")] * (generation.num_return_sequences or 1)
+            )
+        return made
+
+    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+        self.prompts += prompts
+        first, *others = labels
+        return [
+            Choice({first: p, **{other: (1 - p) / len(others) for other in others}}, self.size(prompt))
+            for prompt in prompts
+            for p in [0.9 if "good" in prompt.row else 0.2]
+        ]
+
+    def ending(self, text: str) -> float:
+        return 0.0 if text.endswith(("?", ".")) else -10.0
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [[float(len(text)), 1.0] for text in texts]
+
+
+@dataclass
+class Done:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """No test reads the user's configuration; only real ones use the shared cache."""
+    monkeypatch.setenv("LLMCLI_CONFIG_DIR", str(tmp_path / "config"))
+    if "real" not in request.fixturenames:
+        monkeypatch.setenv("LLMCLI_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    model = FakeModel()
+    monkeypatch.setattr("llmcli.models.loading.load", lambda config, *, report: model)
+    return model
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Callable[..., Done]:
+    """The command line in this process, with ``stdin`` as a file."""
+    import io
+
+    from llmcli.cli import main
+
+    def run(*arguments: str, stdin: bytes | str = b"") -> Done:
+        raw = stdin.encode() if isinstance(stdin, str) else stdin
+        path = tmp_path / "stdin"
+        path.write_bytes(raw)
+        monkeypatch.setattr(sys, "argv", ["llmcli", *arguments])
+        monkeypatch.setattr("llmcli.records._piped", lambda: bool(raw))
+        capfdbinary.readouterr()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))
+        with pytest.raises(SystemExit) as exit:
+            main()
+        out, err = capfdbinary.readouterr()
+        return Done(int(exit.value.code or 0), out.decode(), err.decode())
+
+    return run
+
+
+@pytest.fixture
+def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """The command line as a process of its own."""
+
+    def run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "llmcli", *arguments],
+            input=stdin, capture_output=True, env=os.environ | environment, timeout=300, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Gemma 3 checkpoint with random weights and a real tokenizer."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    folder = tmp_path_factory.mktemp("tiny-gemma3")
+    tokenizer = tiny_tokenizer()
+    config = Gemma3TextConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, sliding_window=16, max_position_embeddings=256, bos_token_id=1,
+        eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    save(Gemma3ForCausalLM, config, tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """DistilBERT classifiers with random weights and so many labels."""
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    def build(labels: int) -> Path:
+        folder = tmp_path_factory.mktemp(f"tiny-classifier-{labels}")
+        tokenizer = tiny_tokenizer()
+        config = DistilBertConfig(
+            vocab_size=len(tokenizer), dim=32, hidden_dim=64, n_layers=1, n_heads=2, max_position_embeddings=64,
+            id2label={i: f"star{i + 1}" for i in range(labels)}, label2id={f"star{i + 1}": i for i in range(labels)},
+        )  # fmt: skip
+        save(DistilBertForSequenceClassification, config, tokenizer, folder)
+        return folder
+
+    return build
+
+
+def tiny_tokenizer() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", "<unk>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+    )
+
+
+def save(kind: Any, config: Any, tokenizer: Any, folder: Path) -> None:
+    import torch
+
+    torch.manual_seed(7)
+    kind(config).eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for the embedded models, theirs alone; LLMCLI_CACHE_DIR, where set, is kept between runs."""
+    return Path(os.environ.get("LLMCLI_CACHE_DIR") or tmp_path_factory.mktemp("models"))

@@ -1,0 +1,100 @@
+"""Strict YAML, precedence, and extension by files alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmcli import config, places
+from llmcli.errors import ConfigError
+from llmcli.schemas import ModelConfig, TaskConfig, UserConfig, load
+from tests.conftest import ROOT
+
+BAD = {
+    "unknown key": ("modle: x", "[modle] unknown key"),
+    "repeated key": ("model: x\nmodel: y", "[line 2] the key 'model' is given twice"),
+    "anchor": ("model: &a x", "[line 1] anchors and aliases are not allowed"),
+    "wrong type": ("generation: {max_new_tokens: many}", "[generation.max_new_tokens]"),
+    "YAML's no": ("model: no", "[model]"),
+    "a list": ("- model", "[top level] must be a mapping"),
+    "prompt without text": ("prompt: {example: 'x {answer}'}", "[prompt] example must hold {text} once"),
+    "torn": ("model: [", "[line 1]"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD)
+def test_bad_yaml(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load(UserConfig, path)
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "config").mkdir()
+    user = tmp_path / "config" / "config.yaml"
+
+    def resolved(**flags: object) -> tuple[str, str]:
+        run = config.resolve("sentiment", flags)
+        return run.model.name, run.origins["model"]
+
+    shipped = str(places.shipped() / "tasks" / "sentiment.yaml")
+    assert resolved() == ("gemma-3-270m", shipped)
+    user.write_text("tasks: {sentiment: {model: smollm2-135m-instruct}}")
+    assert resolved() == ("smollm2-135m-instruct", f"{user}, tasks.sentiment")
+    monkeypatch.setenv("LLMCLI_MODEL", "gemma-3-270m")
+    assert resolved() == ("gemma-3-270m", "environment")
+    assert resolved(model="smollm2-135m-instruct") == ("smollm2-135m-instruct", "flag")
+
+
+def test_unknown_option_of_a_task(tmp_path: Path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("tasks: {summarize: {options: {sentense: 2}}}")
+    with pytest.raises(ConfigError, match=r"\[options.sentense\]"):
+        config.resolve("summarize", {})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_yaml(path: Path):
+    if path.parent.name == "models":
+        model = load(ModelConfig, path)
+        assert model.name == path.stem
+        assert model.license is not None
+    else:
+        assert load(TaskConfig, path).model in places.names("models")
+
+
+def test_a_new_model_is_one_yaml_file(cli, fake, tmp_path: Path, tiny_causal: Path):
+    models = tmp_path / "config" / "models"
+    models.mkdir(parents=True)
+    (models / "mine.yaml").write_text(f"name: mine\nsource: {{path: {tiny_causal}}}\n")
+    assert '"model": "mine"' in cli("sentiment", "-m", "mine", "--json", "good").out
+
+
+def test_a_new_task_is_one_module_and_one_yaml_file(tmp_path: Path, tiny_causal: Path):
+    shutil.copytree(ROOT / "llmcli", tmp_path / "llmcli", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    module = (ROOT / "llmcli" / "tasks" / "sentiment.py").read_text()
+    (tmp_path / "llmcli" / "tasks" / "spam.py").write_text(module.replace('"sentiment"', '"spam"'))
+    (tmp_path / "configs" / "tasks" / "spam.yaml").write_text(
+        f"description: Spam or not.\nmodel: {tiny_causal}\nlabels: [{{name: spam}}, {{name: ham}}]\n"
+        'prompt: {example: "Mail: {text}\\nLabel: {answer}"}\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "llmcli", "spam", "win a prize"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert done.stdout.split("\t")[0] in ("spam", "ham"), done.stderr
+
+
+def test_config_commands(cli):
+    assert "(flag)" not in cli("config", "show", "sentiment").out
+    assert 'model = "gemma-3-270m"' in cli("config", "show", "sentiment").out
+    assert cli("config", "path").out.startswith("shipped\t")
+    assert cli("config", "show", "nope").code == 2

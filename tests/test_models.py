@@ -1,0 +1,155 @@
+"""Tiny checkpoints through real transformers code: batches, prefixes, streaming, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+TEXTS = ["a good day", "no", "the longest of these rows by far, it goes on and on", "hm?"]
+
+
+def test_batched_greedy_equals_generate_by_hand(tiny_causal: Path):
+    """The cached prefix and left padding change nothing, in a model with sliding-window layers."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from llmcli.prompts import Rendered
+    from llmcli.schemas import Generation
+
+    model = load(tiny_causal)
+    prefix = "Some examples that stand before each row, longer than the window.\n"
+    for beams in (1, 3):
+        made = model.complete(
+            [Rendered(prefix=prefix, row=text) for text in TEXTS],
+            Generation(max_new_tokens=12, num_beams=beams),
+        )
+        hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
+        for text, completions in zip(TEXTS, made, strict=True):
+            ids = tokenizer(prefix + text, return_tensors="pt")
+            out = hand.generate(**ids, max_new_tokens=12, do_sample=False, num_beams=beams)
+            want = tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
+            assert completions[0].text == want
+
+
+@pytest.mark.parametrize("words", [{"a": ["x"], "b": ["y"]}, {"a": ["xyz", "q"], "b": ["yes"]}])
+def test_choice_equals_likelihood_by_hand(tiny_causal: Path, words: dict[str, list[str]]):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from llmcli.prompts import Rendered
+
+    found = load(tiny_causal).choose([Rendered(prefix="P:\n", row=text) for text in TEXTS], words)
+    hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
+
+    def likelihood(text: str, word: str) -> torch.Tensor:
+        start = tokenizer("P:\n" + text)["input_ids"]
+        tail = tokenizer(word, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            log_p = hand(torch.tensor([start + tail])).logits[0].log_softmax(-1)
+        return sum(log_p[len(start) - 1 + i, token] for i, token in enumerate(tail))
+
+    for text, choice in zip(TEXTS, found, strict=True):
+        scores = torch.stack(
+            [torch.stack([likelihood(text, w) for w in group]).logsumexp(0) for group in words.values()]
+        )
+        assert list(choice.scores.values()) == pytest.approx(scores.softmax(0).tolist(), abs=1e-4)
+
+
+def test_same_seed_same_text_whatever_the_neighbours(tiny_causal: Path):
+    from llmcli.prompts import Rendered
+    from llmcli.schemas import Generation
+
+    model = load(tiny_causal)
+    generation = Generation(max_new_tokens=12, temperature=1.0, seed=3)
+    rows = [Rendered(row=text) for text in TEXTS]
+    together = [made[0].text for made in model.complete(rows, generation)]
+    assert together == [model.complete([row], generation)[0][0].text for row in rows]
+    other = model.complete(rows, generation.model_copy(update={"seed": 4}))
+    assert together != [made[0].text for made in other]
+
+
+def test_streamed_pieces_make_the_text(tiny_causal: Path):
+    from llmcli.prompts import Rendered
+    from llmcli.schemas import Generation
+
+    model = load(tiny_causal)
+    whole = model.complete([Rendered(row="x")], Generation(max_new_tokens=20))[0][0]
+    for stop in (None, [whole.text[5:7]]):
+        pieces: list[str] = []
+        made = model.complete(
+            [Rendered(row="x")], Generation(max_new_tokens=20, stop=stop), emit=pieces.append
+        )
+        assert "".join(pieces) == made[0][0].text
+    assert whole.text.startswith(made[0][0].text)
+    assert made[0][0].finish_reason == "stop"
+    assert whole.finish_reason == "length"
+
+
+def test_control_tokens_of_the_user_are_spelled_out(tiny_causal: Path):
+    model = load(tiny_causal)
+    assert model.count("<eos>") == 5
+
+
+@pytest.mark.parametrize("labels", [2, 3, 5])
+def test_classifiers(cli, tiny_classifier, labels: int):
+    folder = tiny_classifier(labels)
+    done = cli("sentiment", "-m", str(folder), "--json", "--all-scores", "--lines", stdin="good\nbad " * 20)
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 0, done.err
+    assert all(set(row["scores"]) == {f"star{i + 1}" for i in range(labels)} for row in rows)
+    assert all(sum(row["scores"].values()) == pytest.approx(1) for row in rows)
+    assert max(row["chunks"] for row in rows) > 1
+
+
+def test_a_classifier_cannot_generate(cli, tiny_classifier):
+    done = cli("generate", "-m", str(tiny_classifier(2)), "x")
+    assert (done.code, done.out) == (4, "")
+    assert "wrong-task" in done.err
+
+
+def test_missing_head_is_refused(cli, tiny_classifier, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "headless"
+    shutil.copytree(tiny_classifier(2), folder)
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("classifier.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    done = cli("sentiment", "-m", str(folder), "good")
+    assert done.code == 4
+    assert "missing-weights" in done.err
+
+
+@pytest.mark.parametrize("damage", ["truncated", "pickle", "nan", "no config"])
+def test_broken_checkpoints(cli, tiny_causal: Path, tmp_path: Path, damage: str):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_causal, folder)
+    weights = folder / "model.safetensors"
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif damage == "pickle":
+        weights.rename(folder / "pytorch_model.bin")
+    elif damage == "nan":
+        save_file(
+            {k: v * float("nan") for k, v in load_file(weights).items()}, weights, metadata={"format": "pt"}
+        )
+    else:
+        (folder / "config.json").unlink()
+    done = cli("sentiment", "-m", str(folder), "good")
+    assert done.code == (6 if damage == "nan" else 4), done.err
+    assert done.err.count("\n") == 1
+
+
+def load(folder: Path):
+    from llmcli import config
+    from llmcli.models import loading
+
+    run = config.resolve("sentiment", {"model": str(folder), "dtype": "float32"})
+    return loading.load(run, report=lambda stage, share: None)
