@@ -11,13 +11,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def plan(lengths: Sequence[int], *, rows: int, tokens: int) -> Iterator[list[int]]:
-    """Group row numbers, longest first, into batches of at most ``rows`` rows and ``tokens`` padded tokens."""
+def plan(lengths: Sequence[int], *, rows: int, tokens: int, padded: bool = True) -> Iterator[list[int]]:
+    """Group row numbers, longest first, into batches of at most ``rows`` rows and ``tokens`` padded tokens.
+
+    Without ``padded`` a batch holds rows of one length.
+    """
     batch: list[int] = []
     width = 0
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         width = width or max(lengths[index], 1)
-        if batch and (len(batch) >= rows or (len(batch) + 1) * width > tokens):
+        if batch and (
+            len(batch) >= rows or (len(batch) + 1) * width > tokens or not (padded or lengths[index] == width)
+        ):
             yield batch
             batch, width = [], max(lengths[index], 1)
         batch.append(index)
@@ -26,14 +31,20 @@ def plan(lengths: Sequence[int], *, rows: int, tokens: int) -> Iterator[list[int
 
 
 def run(
-    items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, rows: int, tokens: int
+    items: Sequence[T],
+    lengths: Sequence[int],
+    work: Callable[[list[T]], list[R]],
+    *,
+    rows: int,
+    tokens: int,
+    padded: bool = True,
 ) -> list[R]:
     """Apply ``work`` batch by batch; one result an item, in the items' order.
 
     Raises OutOfMemory where memory runs out for one item alone.
     """
     results: dict[int, R] = {}
-    for batch in plan(lengths, rows=rows, tokens=tokens):
+    for batch in plan(lengths, rows=rows, tokens=tokens, padded=padded):
         for index, result in zip(batch, _halving([items[i] for i in batch], work), strict=True):
             results[index] = result
     return [results[index] for index in range(len(items))]

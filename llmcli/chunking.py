@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from llmcli.errors import GenerationError
 from llmcli.pipelines import Model
@@ -50,7 +51,7 @@ def chunks(text: str, *, budget: int, count: Count) -> list[str]:
 def _units(text: str, *, budget: int, count: Count) -> list[str]:
     ends = [match.end() for match in _END.finditer(text)]
     bounds = [0, *ends, len(text)]
-    units = [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    units = [text[a:b] for a, b in pairwise(bounds) if b > a]
     return [part for unit in units for part in _cut(unit, budget=budget, count=count)]
 
 

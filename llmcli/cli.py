@@ -30,7 +30,7 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Run the command line; exits by code, or by the real signal."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="llmcli", standalone_mode=False)
         _flush()
     except KeyboardInterrupt:
         die(signal.SIGINT)
@@ -48,9 +48,7 @@ def main() -> NoReturn:
             die(signal.SIGPIPE)
         code = error.code
     except Exception as error:
-        code = _report(
-            LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it")
-        )
+        code = _report(LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it"))
     if code == 128 + signal.SIGINT:
         die(signal.SIGINT)
     # What could not be flushed must not be tried again at the interpreter's exit.

@@ -65,9 +65,7 @@ def detect(text: str, allowed: Sequence[str]) -> str:
     Method: py3langid, the maintained fork of langid.py (Lui and Baldwin, ACL 2012).
     """
     if not any(character.isalpha() for character in text):
-        raise InputError(
-            "the text has no letters to tell its language by", code="no-language", hint="give --from"
-        )
+        raise InputError("the text has no letters to tell its language by", code="no-language", hint="give --from")
     code, score = _identifier(tuple(sorted(allowed))).classify(text[:4000])
     if float(score) < CERTAIN:
         raise InputError("cannot tell the text's language", code="no-language", hint="give --from")

@@ -124,15 +124,11 @@ class OutputOptions:
     json: Annotated[
         bool, Option("--json", help="One JSON object a result, each on one line.", rich_help_panel=OUTPUT)
     ] = False
-    quiet: Annotated[
-        bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)
-    ] = False
-    no_progress: Annotated[bool, Option("--no-progress", help="No progress bar.", rich_help_panel=OUTPUT)] = (
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)] = (
         False
     )
-    debug: Annotated[
-        bool, Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)
-    ] = False
+    no_progress: Annotated[bool, Option("--no-progress", help="No progress bar.", rich_help_panel=OUTPUT)] = False
+    debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)] = False
 
 
 @dataclass(frozen=True)
@@ -171,18 +167,19 @@ def request(
 
 def given(group: Any) -> dict[str, Any]:
     """The fields of an option group that the user set."""
-    return {key: value for key, value in asdict(group).items() if value not in (None, [], False)}
+    unset = {item.name: [] if item.default is MISSING else item.default for item in fields(group)}
+    return {key: value for key, value in asdict(group).items() if value != unset[key]}
 
 
 def flatten(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command of option groups the flat signature that Typer reads."""
-    groups = {name: kind for name, kind in get_type_hints(command).items() if is_dataclass(kind)}
+    groups: dict[str, Any] = {name: kind for name, kind in get_type_hints(command).items() if is_dataclass(kind)}
     groups.pop("return", None)
     parameters: list[inspect.Parameter] = []
     for kind in groups.values():
         hints = get_type_hints(kind, include_extras=True)
         for item in fields(kind):
-            default = item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
+            default = [] if item.default is MISSING else item.default
             parameters.append(
                 inspect.Parameter(
                     item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[item.name]
@@ -191,13 +188,10 @@ def flatten(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def flat(**values: Any) -> R:
-        built = {
-            name: kind(**{item.name: values[item.name] for item in fields(kind)})
-            for name, kind in groups.items()
-        }
+        built = {name: kind(**{item.name: values[item.name] for item in fields(kind)}) for name, kind in groups.items()}
         return command(**built)
 
-    del flat.__wrapped__  # type: ignore[attr-defined]
+    del flat.__wrapped__
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return flat

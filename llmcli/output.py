@@ -14,9 +14,7 @@ from llmcli.errors import OutputError, one_line
 from llmcli.options import Request
 from llmcli.records import Result
 
-_ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def row(result: Result) -> dict[str, Any]:
@@ -89,7 +87,8 @@ class Writer:
     @property
     def streams(self) -> bool:
         """Whether pieces may be printed as they come."""
-        return self._target is None and not self._request.output.json
+        own = self._request.flags.get("options", {})
+        return self._target is None and not self._request.output.json and own.get("num_return_sequences", 1) == 1
 
     def write(self, result: Result) -> None:
         """Print one result, and its notices or its error."""
@@ -115,7 +114,7 @@ class Writer:
         if self._named and not self._request.output.json:
             where = result.record.where if result.record else str(result.id)
             content = f"{where}\t{content}" if "label" in result.fields else f"==> {where} <==\n{content}"
-        self._put(content + "\n")
+        self._put(content if content.endswith("\n") else content + "\n")
 
     def _write_file(self, path: Path, content: str) -> None:
         with _reported(path):
@@ -148,9 +147,7 @@ def _reported(target: Path | None) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(
-            f"{target or 'standard output'}: {error.strerror or error}", code="write"
-        ) from error
+        raise OutputError(f"{target or 'standard output'}: {error.strerror or error}", code="write") from error
 
 
 def say(line: str) -> None:

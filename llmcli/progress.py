@@ -31,9 +31,7 @@ class _Report:
 
     def _start(self) -> Callable[[str, float], None]:
         model = self._model
-        say(
-            f"llmcli: preparing {model.name}{f' ({model.size})' if model.size else ''}, once; this takes a minute"
-        )
+        say(f"llmcli: preparing {model.name}{f' ({model.size})' if model.size else ''}, once; this takes a minute")
         if model.license:
             say(f"llmcli: licence: {model.license.name} {model.license.url} {model.license.notice}".rstrip())
         if not self._bar:

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
-REDUNDANCY = 0.5
-LEAD = 0.3
+CENTRALITY = 0.5
+"""Weight of nearness to the whole text, against 1 for an early place; both measured on dialogues."""
+FADE = 4.0
+"""Sentences after which the weight of an early place falls by a factor of e."""
 
 Vectors = Sequence[Sequence[float]]
 
 
-def pick(sentences: Sequence[str], vectors: Vectors, *, limit: int) -> list[int]:
-    """Places of at most ``limit`` sentences, in the text's order.
+def pick(vectors: Vectors, *, fits: Callable[[list[int]], bool]) -> list[int]:
+    """Places of the best sentences, in the text's order; at least one, and as many as ``fits`` allows.
 
-    Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): nearness to the text as a whole, where
-    earlier and longer sentences weigh more, less the likeness to what was picked already.
+    The score adds two standardised terms: an early place, and the cosine with the mean of all sentences.
     """
-    weights = [min(len(sentence), 200) ** 0.5 for sentence in sentences]
-    centre = [sum(w * v[d] for w, v in zip(weights, vectors, strict=True)) for d in range(len(vectors[0]))]
-    norm = sum(x * x for x in centre) ** 0.5 or 1.0
-    longest = max(weights)
-    scores = [
-        dot(vector, centre) / norm + weights[i] / longest + LEAD / (1 + i) for i, vector in enumerate(vectors)
-    ]
-    picked: list[int] = []
-    while len(picked) < min(limit, len(sentences)):
-        best = max(
-            (i for i in range(len(sentences)) if i not in picked),
-            key=lambda i: (
-                scores[i] - REDUNDANCY * max((dot(vectors[i], vectors[j]) for j in picked), default=0)
-            ),
-        )
-        picked.append(best)
+    centre = [sum(column) for column in zip(*vectors, strict=True)]
+    near = _standard([dot(vector, centre) for vector in vectors])
+    early = _standard([math.exp(-place / FADE) for place in range(len(vectors))])
+    ranked = sorted(range(len(vectors)), key=lambda i: (-(early[i] + CENTRALITY * near[i]), i))
+    picked = ranked[:1]
+    for place in ranked[1:]:
+        if not fits([*picked, place]):
+            break
+        picked.append(place)
     return sorted(picked)
+
+
+def _standard(values: list[float]) -> list[float]:
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values)) or 1.0
+    return [(value - mean) / spread for value in values]
 
 
 def dot(left: Sequence[float], right: Sequence[float]) -> float:

@@ -93,9 +93,7 @@ def _stdin(*, by_line: bool, prompt: str | None) -> Iterator[Record]:
     if sys.stdin is None:
         raise InputError("standard input is closed", code="no-input")
     if sys.stdin.isatty():
-        raise UsageError(
-            "no text given", code="no-input", hint="give TEXT, -i FILE, or pipe text in; see --help"
-        )
+        raise UsageError("no text given", code="no-input", hint="give TEXT, -i FILE, or pipe text in; see --help")
     stream = sys.stdin.buffer
     if by_line:
         yield from read_lines(stream, name="stdin", prompt=prompt)
@@ -138,9 +136,7 @@ def unreadable(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: {error.strerror or error}", code="unreadable")
 
 
-def read_lines(
-    stream: BinaryIO, *, name: str, prompt: str | None = None, path: Path | None = None
-) -> Iterator[Record]:
+def read_lines(stream: BinaryIO, *, name: str, prompt: str | None = None, path: Path | None = None) -> Iterator[Record]:
     r"""One record a line; lines end at ``\n`` alone (a ``\r`` before it is dropped), so U+2028 stays text."""
     number = 0
     while raw := stream.readline(LINE_CAP + 1):

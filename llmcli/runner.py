@@ -7,7 +7,7 @@ from itertools import islice
 
 from llmcli import tasks
 from llmcli.config import RunConfig
-from llmcli.errors import LlmcliError
+from llmcli.errors import LlmcliError, ModelError
 from llmcli.pipelines import Emit
 from llmcli.records import Record, Result
 
@@ -33,6 +33,7 @@ def run(
     while window := list(islice(records, WINDOW)):
         good = [record for record in window if not record.error]
         if good and model is None:
+            _check(config)
             model = loading.load(config, report=report)
         answers: dict[int, Result] = {}
         if good and model is not None:
@@ -41,6 +42,16 @@ def run(
             answers = {id(record): result for record, result in zip(good, found, strict=True)}
         for record in window:
             yield answers.get(id(record)) or failed(record, record.error, model=config.model.name)
+
+
+def _check(config: RunConfig) -> None:
+    """Refuse a task that the model's pipeline cannot do. A task with labels takes a classifier too."""
+    if config.model.pipeline == "classification" and not config.settings.labels:
+        raise ModelError(
+            f"{config.model.name} is a classifier and cannot {config.task}",
+            code="wrong-task",
+            hint="use it with sentiment, or give another --model",
+        )
 
 
 def failed(record: Record, error: LlmcliError | None, *, model: str) -> Result:

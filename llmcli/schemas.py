@@ -69,6 +69,8 @@ class Label(Strict):
 
     name: str
     words: list[str] = Field(default_factory=list)
+    bias: float = 0.0
+    """Added to the log-probability: what the prompt itself prefers is taken back."""
 
 
 class Settings(Strict):
@@ -81,6 +83,7 @@ class Settings(Strict):
     on_long: Literal["chunk", "truncate", "error"] | None = None
     prompt: Prompt | None = None
     labels: list[Label] | None = None
+    label_temperature: float | None = Field(None, gt=0)
     generation: Generation | None = None
     options: dict[str, Any] | None = None
 
@@ -158,10 +161,13 @@ class ModelConfig(Strict):
 class _Loader(yaml.SafeLoader):
     """Safe YAML without aliases and without repeated keys."""
 
+    def _peek(self) -> Any:
+        return self.peek_event()  # type: ignore[no-untyped-call]
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent) or getattr(self.peek_event(), "anchor", None):
+        if self.check_event(yaml.AliasEvent) or getattr(self._peek(), "anchor", None):
             raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed",
-                                       problem_mark=self.peek_event().start_mark)  # fmt: skip
+                                       problem_mark=self._peek().start_mark)  # fmt: skip
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

@@ -30,9 +30,7 @@ def show(
         run = config.resolve(name, {})
         values = _flat(run.settings.model_dump(exclude_none=True))
         if as_json:
-            rows = {
-                key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()
-            }
+            rows = {key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()}
             typer.echo(json.dumps({"task": name, "settings": rows}, ensure_ascii=False))
             continue
         typer.echo(f"{name}:")

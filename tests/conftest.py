@@ -35,9 +35,7 @@ class FakeModel:
     def size(self, prompt: Rendered) -> int:
         return self.count(prompt.prefix + prompt.row + " ".join(m["content"] for m in prompt.messages))
 
-    def complete(
-        self, prompts: Sequence[Rendered], generation: Any, *, emit: Any = None
-    ) -> list[list[Completion]]:
+    def complete(self, prompts: Sequence[Rendered], generation: Any, *, emit: Any = None) -> list[list[Completion]]:
         self.prompts += prompts
         self.generations.append(generation)
         made = []
@@ -45,9 +43,7 @@ class FakeModel:
             text = (prompt.row or prompt.messages[-1]["content"]).upper()
             if emit:
                 emit(text)
-            made.append(
-                [Completion(text, self.size(prompt), 2, "stop")] * (generation.num_return_sequences or 1)
-            )
+            made.append([Completion(text, self.size(prompt), 2, "stop")] * (generation.num_return_sequences or 1))
         return made
 
     def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
@@ -58,6 +54,9 @@ class FakeModel:
             for prompt in prompts
             for p in [0.9 if "good" in prompt.row else 0.2]
         ]
+
+    def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
+        return [-float(len(answer)) for answer in answers]
 
     def ending(self, text: str) -> float:
         return 0.0 if text.endswith(("?", ".")) else -10.0
@@ -105,10 +104,10 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Ca
         monkeypatch.setattr("llmcli.records._piped", lambda: bool(raw))
         capfdbinary.readouterr()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))
-        with pytest.raises(SystemExit) as exit:
+        with pytest.raises(SystemExit) as ended:
             main()
         out, err = capfdbinary.readouterr()
-        return Done(int(exit.value.code or 0), out.decode(), err.decode())
+        return Done(int(ended.value.code or 0), out.decode(), err.decode())
 
     return run
 
@@ -135,7 +134,7 @@ def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = tiny_tokenizer()
     config = Gemma3TextConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, sliding_window=16, max_position_embeddings=256, bos_token_id=1,
+        num_key_value_heads=1, head_dim=16, sliding_window=16, max_position_embeddings=8192, bos_token_id=1,
         eos_token_id=2, pad_token_id=0,
     )  # fmt: skip
     save(Gemma3ForCausalLM, config, tokenizer, folder)
@@ -152,7 +151,8 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int],
         tokenizer = tiny_tokenizer()
         config = DistilBertConfig(
             vocab_size=len(tokenizer), dim=32, hidden_dim=64, n_layers=1, n_heads=2, max_position_embeddings=64,
-            id2label={i: f"star{i + 1}" for i in range(labels)}, label2id={f"star{i + 1}": i for i in range(labels)},
+            id2label={i: f"star{i + 1}" for i in range(labels)},
+            label2id={f"star{i + 1}": i for i in range(labels)},
         )  # fmt: skip
         save(DistilBertForSequenceClassification, config, tokenizer, folder)
         return folder

@@ -81,9 +81,7 @@ def test_streamed_pieces_make_the_text(tiny_causal: Path):
     whole = model.complete([Rendered(row="x")], Generation(max_new_tokens=20))[0][0]
     for stop in (None, [whole.text[5:7]]):
         pieces: list[str] = []
-        made = model.complete(
-            [Rendered(row="x")], Generation(max_new_tokens=20, stop=stop), emit=pieces.append
-        )
+        made = model.complete([Rendered(row="x")], Generation(max_new_tokens=20, stop=stop), emit=pieces.append)
         assert "".join(pieces) == made[0][0].text
     assert whole.text.startswith(made[0][0].text)
     assert made[0][0].finish_reason == "stop"
@@ -98,7 +96,7 @@ def test_control_tokens_of_the_user_are_spelled_out(tiny_causal: Path):
 @pytest.mark.parametrize("labels", [2, 3, 5])
 def test_classifiers(cli, tiny_classifier, labels: int):
     folder = tiny_classifier(labels)
-    done = cli("sentiment", "-m", str(folder), "--json", "--all-scores", "--lines", stdin="good\nbad " * 20)
+    done = cli("sentiment", "-m", str(folder), "--json", "--all-scores", "--lines", stdin="good\n" + "bad " * 40)
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert done.code == 0, done.err
     assert all(set(row["scores"]) == {f"star{i + 1}" for i in range(labels)} for row in rows)
@@ -137,9 +135,7 @@ def test_broken_checkpoints(cli, tiny_causal: Path, tmp_path: Path, damage: str)
     elif damage == "pickle":
         weights.rename(folder / "pytorch_model.bin")
     elif damage == "nan":
-        save_file(
-            {k: v * float("nan") for k, v in load_file(weights).items()}, weights, metadata={"format": "pt"}
-        )
+        save_file({k: v * float("nan") for k, v in load_file(weights).items()}, weights, metadata={"format": "pt"})
     else:
         (folder / "config.json").unlink()
     done = cli("sentiment", "-m", str(folder), "good")

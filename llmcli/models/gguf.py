@@ -33,9 +33,7 @@ def convert(source: Path, target: Path, *, report: Callable[[str, float], None])
                 str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
             )
     except (ValueError, KeyError, NotImplementedError) as error:
-        raise ModelError(
-            f"{source.name}: not a GGUF file that can be read: {error}", code="bad-gguf"
-        ) from error
+        raise ModelError(f"{source.name}: not a GGUF file that can be read: {error}", code="bad-gguf") from error
     report("writing", 0.8)
     _save(model, loaded["tensors"], target)
     tokenizer.save_pretrained(target)

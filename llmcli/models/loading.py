@@ -33,9 +33,7 @@ def load(config: RunConfig, *, report: store.Report) -> Model:
     window = config.model.context_window or context_window(model.config, tokenizer)
     size = config.settings.batch_size
     kind = _pipeline(config)
-    loaded: Model = kind(
-        model, Encoder(tokenizer), window=window, batch_size=size if isinstance(size, int) else None
-    )
+    loaded: Model = kind(model, Encoder(tokenizer), window=window, batch_size=size if isinstance(size, int) else None)
     return loaded
 
 
@@ -53,11 +51,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-    auto = (
-        AutoModelForSequenceClassification
-        if config.model.pipeline == "classification"
-        else AutoModelForCausalLM
-    )
+    auto = AutoModelForSequenceClassification if config.model.pipeline == "classification" else AutoModelForCausalLM
     device = pick_device(config.settings.device)
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:

@@ -16,12 +16,16 @@ Emit = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Completion:
-    """A generated text. ``finish_reason`` is ``stop`` or ``length``."""
+    """A generated text. ``finish_reason`` is ``stop`` or ``length``.
+
+    ``score`` is its mean log-probability a token, where beam search made it.
+    """
 
     text: str
     input_tokens: int
     output_tokens: int
     finish_reason: str
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class Model(Protocol):
 
         A classification checkpoint has labels of its own and reads ``row`` alone.
         """
+
+    def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
+        """Mean log-probability a token of each answer after its prompt."""
 
     def ending(self, text: str) -> float:
         """Log-probability that the text, as a user's message, is complete: that it ends, or its sentence does."""

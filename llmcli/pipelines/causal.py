@@ -28,6 +28,8 @@ class CausalModel:
         self.encoder = encoder
         self.context_window = window
         self._rows = batch_size or ROWS
+        # Padding between prefix and row would count as part of a sliding window that is shorter than the prompt.
+        self._sliding_window = getattr(model.config, "sliding_window", None) or window
         self._tokens = TOKENS if batch_size is None else 1 << 40
         prefixes = PrefixCache(model)
         shared = {"model": model, "tokenizer": encoder.tokenizer}
@@ -54,12 +56,11 @@ class CausalModel:
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
 
         def work(batch: list[Encoded]) -> list[list[Completion]]:
-            found: list[list[Completion]] = self._completion(
-                Batch(tuple(batch)), generation=generation, emit=emit
-            )
+            found: list[list[Completion]] = self._completion(Batch(tuple(batch)), generation=generation, emit=emit)
             return found
 
-        return self._batches(encoded, work, rows=rows)
+        longest = max(map(len, encoded), default=0) + (generation.max_new_tokens or 0)
+        return self._batches(encoded, work, rows=rows, padded=longest <= self._sliding_window)
 
     def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
         """See Model."""
@@ -72,7 +73,7 @@ class CausalModel:
 
         return self._batches(encoded, work, rows=self._rows)
 
-    def _batches(self, encoded: list[Encoded], work: Any, *, rows: int) -> list[Any]:
+    def _batches(self, encoded: list[Encoded], work: Any, *, rows: int, padded: bool = True) -> list[Any]:
         """Batches share one prefix; results come back in order, one a prompt."""
         results: list[Any] = [None] * len(encoded)
         for prefix in dict.fromkeys(item.prefix for item in encoded):
@@ -80,10 +81,27 @@ class CausalModel:
             items = [encoded[index] for index in group]
             lengths = [len(item.row) for item in items]
             for index, result in zip(
-                group, batching.run(items, lengths, work, rows=rows, tokens=self._tokens), strict=True
+                group,
+                batching.run(items, lengths, work, rows=rows, tokens=self._tokens, padded=padded),
+                strict=True,
             ):
                 results[index] = result
         return results
+
+    def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
+        """See Model."""
+        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        tails = [len(self.encoder.ids(answer)) for answer in answers]
+        full = [
+            Encoded(item.prefix, (*item.row, *self.encoder.ids(answer)))
+            for item, answer in zip(encoded, answers, strict=True)
+        ]
+        sizes = dict(zip(map(id, full), tails, strict=True))
+
+        def work(batch: list[Encoded]) -> list[float]:
+            return self._choice.likelihood(Batch(tuple(batch)), [sizes[id(item)] for item in batch])
+
+        return self._batches(full, work, rows=self._rows)
 
     def ending(self, text: str) -> float:
         """See Model."""
@@ -106,15 +124,13 @@ class CausalModel:
         """
         rows = [self.encoder.ids(text) or [0] for text in texts]
         flat = torch.tensor([token for row in rows for token in row])
-        tokens, counts = flat.unique(return_counts=True)
+        tokens, counts = torch.unique(flat, return_counts=True)
         share = dict(zip(tokens.tolist(), (counts / len(flat)).tolist(), strict=True))
         table = self.model.get_input_embeddings().weight
         with torch.inference_mode():
             vectors = torch.stack(
                 [
-                    torch.tensor([1e-3 / (1e-3 + share[t]) for t in row])
-                    @ table[row].float().cpu()
-                    / len(row)
+                    torch.tensor([1e-3 / (1e-3 + share[t]) for t in row]) @ table[row].float().cpu() / len(row)
                     for row in rows
                 ]
             )

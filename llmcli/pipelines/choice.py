@@ -52,42 +52,57 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
             "lengths": [len(row) for row in batch.rows],
         }
 
-    def _forward(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _hidden(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Last hidden states of the rows, (rows, width, hidden)."""
         ids, mask, prefix = inputs["input_ids"], inputs["mask"], tuple(inputs["prefix"])
         past = torch.ones(len(ids), len(prefix), dtype=mask.dtype, device=mask.device)
-        hidden = self.model.base_model(
+        found: torch.Tensor = self.model.base_model(
             input_ids=ids,
             attention_mask=torch.cat([past, mask], dim=1),
             past_key_values=self._prefixes.expand(prefix, len(ids)),
             use_cache=True,
         ).last_hidden_state
-        span = max(len(tail) for tail in inputs["tails"]) + 1
-        places = torch.tensor(inputs["starts"], device=ids.device)[:, None] + torch.arange(
-            span, device=ids.device
-        )
-        places = places.clamp(max=hidden.shape[1] - 1)
-        picked = hidden[torch.arange(len(ids), device=ids.device)[:, None], places]
-        logits = self.model.get_output_embeddings()(picked).float()
+        return found
+
+    def _log_p(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model.get_output_embeddings()(hidden).float()
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         if cap:
             logits = torch.tanh(logits / cap) * cap
-        return {"log_p": logits.log_softmax(-1), "tails": inputs["tails"], "lengths": inputs["lengths"]}
+        return logits.log_softmax(-1)
+
+    def likelihood(self, batch: Batch, tails: Sequence[int]) -> list[float]:
+        """Mean log-probability of the last ``tails`` tokens of each row."""
+        inputs = self._ensure_tensor_on_device(self.preprocess(batch, words={"": [(0,)]}), device=self.device)
+        scores = []
+        with torch.inference_mode():
+            hidden = self._hidden(inputs)
+            for row, item, tail in zip(hidden, batch.rows, tails, strict=True):
+                end = len(item.row)
+                log_p = self._log_p(row[end - tail - 1 : end - 1])
+                target = torch.tensor(item.row[end - tail :], device=log_p.device)
+                scores.append(float(log_p.gather(1, target[:, None]).mean()))
+        return scores
+
+    def _forward(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        ids, hidden = inputs["input_ids"], self._hidden(inputs)
+        span = max(len(tail) for tail in inputs["tails"]) + 1
+        places = torch.tensor(inputs["starts"], device=ids.device)[:, None] + torch.arange(span, device=ids.device)
+        places = places.clamp(max=hidden.shape[1] - 1)
+        picked = hidden[torch.arange(len(ids), device=ids.device)[:, None], places]
+        return {"log_p": self._log_p(picked), "tails": inputs["tails"], "lengths": inputs["lengths"]}
 
     def postprocess(self, outputs: dict[str, Any], *, words: Words) -> list[Choice]:
         """Sum the words of a label, then normalise over the labels."""
         log_p, tails = outputs["log_p"], outputs["tails"]
         if not bool(torch.isfinite(log_p.amax(-1)).all()):
-            raise GenerationError(
-                "the model's scores are not finite", code="non-finite", hint="try --dtype float32"
-            )
+            raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
         choices = []
         for index, length in enumerate(outputs["lengths"]):
             block = log_p[index * len(tails) : (index + 1) * len(tails)]
             scores = torch.stack(
                 [
-                    torch.stack(
-                        [_log_likelihood(block[tails.index(word[:-1])], word) for word in group]
-                    ).logsumexp(0)
+                    torch.stack([_log_likelihood(block[tails.index(word[:-1])], word) for word in group]).logsumexp(0)
                     for group in words.values()
                 ]
             ).softmax(0)

@@ -26,9 +26,7 @@ class ClassificationModel:
         self._special = special
         self._encoder = encoder
         self._rows = batch_size or ROWS
-        self._pipeline = TextClassificationPipeline(
-            model=model, tokenizer=encoder.tokenizer, device=model.device
-        )
+        self._pipeline = TextClassificationPipeline(model=model, tokenizer=encoder.tokenizer, device=model.device)
 
     def count(self, text: str) -> int:
         """See Model."""
@@ -40,7 +38,7 @@ class ClassificationModel:
 
     def size(self, prompt: Rendered) -> int:
         """See Model."""
-        return self.count(prompt.row) + self._special
+        return self.count(prompt.row) + int(self._special)
 
     def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
         """See Model: the labels are the checkpoint's own."""
@@ -65,6 +63,10 @@ class ClassificationModel:
     def complete(
         self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
     ) -> list[list[Completion]]:
+        """A classifier makes no text."""
+        raise _refused("generate text")
+
+    def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """A classifier makes no text."""
         raise _refused("generate text")
 

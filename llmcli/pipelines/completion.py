@@ -55,14 +55,13 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             "lengths": [len(row) for row in batch.rows],
         }
 
-    def _forward(
-        self, inputs: dict[str, Any], *, generation: Generation, emit: Emit | None = None
-    ) -> dict[str, Any]:
+    def _forward(self, inputs: dict[str, Any], *, generation: Generation, emit: Emit | None = None) -> dict[str, Any]:
         ids, prefix = inputs["input_ids"], tuple(inputs["prefix"])
         config = self._config(generation)
         extra: dict[str, Any] = {}
-        if prefix and config.num_return_sequences == 1:
-            extra["past_key_values"] = self._prefixes.expand(prefix, len(ids) * config.num_beams)
+        if prefix:
+            copies = max(config.num_beams, config.num_return_sequences)
+            extra["past_key_values"] = self._prefixes.expand(prefix, len(ids) * copies)
         stop = generation.stop or []
         if stop:
             extra["stopping_criteria"] = StoppingCriteriaList([_Stop(self._encoder, stop, ids.shape[1])])
@@ -75,9 +74,13 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             attention_mask=inputs["attention_mask"],
             generation_config=config,
             logits_processor=LogitsProcessorList([_Finite()]),
+            return_dict_in_generate=True,
+            output_scores=config.num_beams > 1,
             **extra,
         )
-        return {"made": made[:, ids.shape[1] :], "lengths": inputs["lengths"], "config": config}
+        scores = made.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(made.sequences)
+        made = made.sequences[:, ids.shape[1] :]
+        return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
 
     def _config(self, generation: Generation) -> GenerationConfig:
         values = generation.model_dump(exclude_none=True, exclude={"stop", "seed", "temperature"})
@@ -89,9 +92,7 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             values["do_sample"] = False
         own = self.model.generation_config
         return GenerationConfig(
-            **(
-                {"max_new_tokens": DEFAULT_MAX_NEW_TOKENS, "num_beams": 1, "num_return_sequences": 1} | values
-            ),
+            **({"max_new_tokens": DEFAULT_MAX_NEW_TOKENS, "num_beams": 1, "num_return_sequences": 1} | values),
             eos_token_id=own.eos_token_id or self.tokenizer.eos_token_id,
             bos_token_id=own.bos_token_id,
             pad_token_id=_pad_id(self.tokenizer),
@@ -104,10 +105,11 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
         eos = config.eos_token_id
         ends = set(eos if isinstance(eos, list) else [eos])
         rows = [self._completion(row, ends, generation.stop or []) for row in outputs["made"].tolist()]
+        found = list(zip(rows, outputs["scores"], strict=True))
         return [
             [
-                Completion(text, length, tokens, reason)
-                for text, tokens, reason in rows[index * each : (index + 1) * each]
+                Completion(text, length, tokens, reason, score)
+                for (text, tokens, reason), score in found[index * each : (index + 1) * each]
             ]
             for index, length in enumerate(outputs["lengths"])
         ]
@@ -136,9 +138,7 @@ class _Finite(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if not bool(torch.isfinite(scores.amax(dim=-1)).all()):
-            raise GenerationError(
-                "the model's scores are not finite", code="non-finite", hint="try --dtype float32"
-            )
+            raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
         return scores
 
 
@@ -154,9 +154,7 @@ class _Stop(StoppingCriteria):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         begin = max(self._start, input_ids.shape[1] - self._tail)
         texts = [self._encoder.decode(row) for row in input_ids[:, begin:].tolist()]
-        return torch.tensor(
-            [first_stop(text, self._stop) is not None for text in texts], device=input_ids.device
-        )
+        return torch.tensor([first_stop(text, self._stop) is not None for text in texts], device=input_ids.device)
 
 
 class _Streamer(BaseStreamer):  # type: ignore[misc]

@@ -66,9 +66,7 @@ class Encoder:
 
     def truncate(self, text: str, tokens: int) -> str:
         """The beginning of a text, of at most so many tokens, cut between characters."""
-        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
-            "offset_mapping"
-        ]
+        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]] if tokens > 0 else ""
 
 

@@ -55,20 +55,17 @@ def command(
 ) -> Request:
     """Answer a prompt (chat model) or continue a text (base model).
 
-    A chat model continues a prompt that breaks off ("Once upon a time"). The text appears as it is made. Piped text and TEXT make one prompt, the piped text first.
+    A chat model continues a prompt that breaks off ("Once upon a time"). The text appears as it is made.
+    Piped text and TEXT make one prompt, the piped text first.
 
     Example: llmcli generate "Write a haiku about the sea"
 
     Example: git log -5 | llmcli generate "What changed?" --max-new-tokens 100
     """
-    return request(
-        "generate", source=source, model=model, output=output, generation=generation, own=own, combine=True
-    )
+    return request("generate", source=source, model=model, output=output, generation=generation, own=own, combine=True)
 
 
-def answer(
-    model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None
-) -> list[Result]:
+def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``text`` and, with several sequences, ``texts``."""
     generation = _generation(config)
     template = config.model.chat and not config.option("raw")
@@ -92,7 +89,7 @@ def answer(
 def _generation(config: RunConfig) -> Generation:
     generation = config.generation
     count = config.option("num_return_sequences")
-    update = {"max_new_tokens": generation.max_new_tokens or 256}
+    update: dict[str, float] = {"max_new_tokens": generation.max_new_tokens or 256}
     if count:
         update["num_return_sequences"] = count
     if count and count > 1 and not generation.sampled and (generation.num_beams or 1) < count:

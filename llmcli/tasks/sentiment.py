@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +18,10 @@ from llmcli.records import Record, Result
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.schemas import Prompt
 
-READ_AT_ONCE = 1024
-"""Prompt and text together, in tokens: longer texts are judged in chunks, weighted by their tokens."""
+READ_AT_ONCE = 512
+"""Tokens of a text: longer texts are judged in chunks, weighted by their tokens."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,19 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
     return request("sentiment", source=source, model=model, output=output, own=own)
 
 
-def answer(
-    model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None
-) -> list[Result]:
+def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``label``, ``score`` and, where asked for, ``scores``."""
     prompt, labels = config.settings.prompt, config.settings.labels
     if prompt is None or not labels:
         raise ConfigError(f"{config.task}: [prompt, labels] must be set")
     words = {label.name: [f" {word}" for word in label.words or [label.name]] for label in labels}
     overhead = model.size(prompts.render(prompt, "")) if config.model.pipeline == "causal" else 4
-    budget = min(model.context_window, READ_AT_ONCE) - overhead
+    budget = min(model.context_window - overhead, READ_AT_ONCE)
     fitted: dict[int, chunking.Fitted | LlmcliError] = {}
     pieces: list[Rendered] = []
     for index, record in enumerate(records):
         try:
-            fit = chunking.fit(
-                record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model
-            )
+            fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
         except LlmcliError as error:
             fitted[index] = error
             continue
@@ -76,9 +74,7 @@ def answer(
     for index, record in enumerate(records):
         found = fitted[index]
         if isinstance(found, LlmcliError):
-            results.append(
-                Result(record.id, model=config.model.name, record=record, error=_at(found, record))
-            )
+            results.append(Result(record.id, model=config.model.name, record=record, error=_at(found, record)))
         else:
             read = [next(choices) for _ in found.pieces]
             results.append(_result(record, read, found, config))
@@ -90,18 +86,30 @@ def _at(error: LlmcliError, record: Record) -> LlmcliError:
     return error
 
 
-def _rendered(prompt: prompts.Prompt, text: str, config: RunConfig) -> Rendered:
+def _rendered(prompt: Prompt, text: str, config: RunConfig) -> Rendered:
     if config.model.pipeline == "classification":
         return Rendered(row=text)
     return prompts.render(prompt, text.strip())
 
 
+def calibrate(scores: Mapping[str, float], config: RunConfig) -> dict[str, float]:
+    """Probabilities with each label's bias added to its logarithm, sharpened by the label temperature.
+
+    Method: Zhao et al., "Calibrate Before Use" (ICML 2021), with constants measured once and kept in the YAML.
+    """
+    if config.model.pipeline == "classification":
+        return dict(scores)
+    bias = {label.name: label.bias for label in config.settings.labels or []}
+    heat = config.settings.label_temperature or 1.0
+    weights = {name: math.exp((math.log(max(p, 1e-30)) + bias[name]) / heat) for name, p in scores.items()}
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
 def _result(record: Record, choices: list[Choice], fit: chunking.Fitted, config: RunConfig) -> Result:
     tokens = sum(choice.input_tokens for choice in choices)
-    scores = {
-        label: sum(choice.scores[label] * choice.input_tokens for choice in choices) / tokens
-        for label in choices[0].scores
-    }
+    read = [(calibrate(choice.scores, config), choice.input_tokens) for choice in choices]
+    scores = {label: sum(found[label] * size for found, size in read) / tokens for label in read[0][0]}
     label = max(scores, key=lambda name: scores[name])
     fields: dict[str, object] = {"label": label, "score": scores[label]}
     if scores[label] < float(config.option("threshold", 0.0)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +17,10 @@ from llmcli.records import Record, Result
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+
+
+SHORT, LONG = 27, 0.1
+"""Without --sentences a summary has about 27 words, or a tenth of a long text's."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,7 @@ def command(
     return request("summarize", source=source, model=model, output=output, generation=generation, own=own)
 
 
-def answer(
-    model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None
-) -> list[Result]:
+def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``text`` and the ``method`` that made it."""
     results = []
     for record in records:
@@ -83,7 +86,7 @@ def _extractive(model: Model, config: RunConfig, record: Record) -> Result:
     sentences = chunking.sentences(chunking.unwrap(record.text), language)
     if not sentences:
         raise InputError("the text has no sentence", code="empty")
-    picked = ranking.pick(sentences, model.embed(sentences), limit=int(config.option("sentences", 3)))
+    picked = ranking.pick(model.embed(sentences), fits=_room(sentences, config))
     joint = "\n" if "\n" in record.text.strip() and _is_list(record.text) else _joint(language)
     tokens = model.count(record.text)
     return Result(
@@ -91,6 +94,23 @@ def _extractive(model: Model, config: RunConfig, record: Record) -> Result:
         model=config.model.name, input_tokens=tokens, record=record,
         notices=_covered(tokens, 1, model),
     )  # fmt: skip
+
+
+def _room(sentences: list[str], config: RunConfig) -> Callable[[list[int]], bool]:
+    """Whether sentences make a summary: by their number where it was given, else by their length."""
+    limit = config.option("sentences")
+    sizes = [words(sentence) for sentence in sentences]
+    budget = max(SHORT, LONG * sum(sizes))
+    return lambda picked: (
+        len(picked) <= limit if limit else sum(sizes[i] for i in picked) - sizes[picked[-1]] / 2 <= budget
+    )
+
+
+def words(text: str) -> float:
+    """Words of a text; scripts without spaces count two characters a word."""
+    unspaced = len(re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]", text))
+    spaced = re.sub(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]", " ", text)
+    return unspaced / 2 + len(re.findall(r"\w+", spaced))
 
 
 def _is_list(text: str) -> bool:
@@ -114,16 +134,14 @@ def _abstractive(model: Model, config: RunConfig, record: Record) -> Result:
     prompt = config.settings.prompt
     if prompt is None:
         raise ConfigError(f"{config.task}: [prompt] must be set")
-    limit = int(config.option("sentences", 3))
+    limit = int(config.option("sentences") or 2)
     generation = config.generation
     room = min(model.context_window, READ_AT_ONCE) - (generation.max_new_tokens or 128)
     budget = room - model.size(prompts.render(prompt, "", variables={"sentences": str(limit)}))
     fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
     pieces, made, spent = fit.pieces, [], [0, 0]
     while True:
-        rendered = [
-            prompts.render(prompt, piece.strip(), variables={"sentences": str(limit)}) for piece in pieces
-        ]
+        rendered = [prompts.render(prompt, piece.strip(), variables={"sentences": str(limit)}) for piece in pieces]
         made = [completions[0] for completions in model.complete(rendered, generation)]
         spent = [spent[0] + sum(c.input_tokens for c in made), spent[1] + sum(c.output_tokens for c in made)]
         text = "\n".join(c.text.strip() for c in made)

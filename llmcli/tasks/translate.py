@@ -38,6 +38,11 @@ class Options:
         Option("--from", "-f", help="Source language; 'auto' detects it.",
                rich_help_panel="Translation", show_default=False, autocompletion=completion.languages),
     ] = None  # fmt: skip
+    rerank: Annotated[
+        bool | None,
+        Option("--rerank/--no-rerank", help="Choose the beam that also translates back best.",
+               rich_help_panel="Translation", show_default=False),
+    ] = None  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,7 @@ def command(
     return request("translate", source=source, model=model, output=output, generation=generation, own=own)
 
 
-def answer(
-    model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None
-) -> list[Result]:
+def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``text``, ``source`` and ``target``."""
     target = _target(config)
     results: dict[int, Result] = {}
@@ -147,15 +150,39 @@ def _translate(
         return []
     if generation.max_new_tokens is None:
         generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
-    return [completions[0] for completions in model.complete(rows, generation)]
+    if not config.option("rerank") or (generation.num_beams or 1) == 1:
+        return [completions[0] for completions in model.complete(rows, generation)]
+    generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
+    return _rerank(model, config, todo, model.complete(rows, generation), target)
+
+
+def _rerank(
+    model: Model,
+    config: RunConfig,
+    todo: list[tuple[int, str, list[Line]]],
+    made: list[list[Completion]],
+    target: str,
+) -> list[Completion]:
+    """The beam y of a sentence x with the best log P(y|x)/|y| + log P(x|y)/|x|.
+
+    Noisy-channel reranking: Yee et al., "Simple and Effective Noisy Channel Modeling for NMT" (EMNLP 2019).
+    """
+    prompt = config.settings.prompt
+    assert prompt is not None  # checked by the caller
+    sentences = [(source, sentence) for _, source, lines in todo for line in lines for sentence in line.sentences]
+    pairs = [(place, found) for place, beams in enumerate(made) for found in beams if found.text.strip()]
+    back = [_prompt(prompt, found.text.strip(), source=target, target=sentences[place][0]) for place, found in pairs]
+    scores = model.likelihood(back, [f" {sentences[place][1]}" for place, _ in pairs])
+    best = {place: (float("-inf"), beams[0]) for place, beams in enumerate(made)}
+    for (place, found), score in zip(pairs, scores, strict=True):
+        best[place] = max(best[place], (found.score + score, found), key=lambda scored: scored[0])
+    return [best[place][1] for place in range(len(made))]
 
 
 def _prompt(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
     """Examples are parallel sentences: those in both languages are used; else English stands in."""
     shots = [
-        {"text": shot[source], "answer": shot[target]}
-        for shot in prompt.examples
-        if source in shot and target in shot
+        {"text": shot[source], "answer": shot[target]} for shot in prompt.examples if source in shot and target in shot
     ]
     names = {"source": languages.name(source), "target": languages.name(target)}
     return prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
