@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -158,13 +159,7 @@ def _root(
     """Language models on text: a Unix filter over Hugging Face checkpoints."""
 
 
-def _paragraphs(text: str | None) -> str:
-    import inspect
-
-    return inspect.cleandoc(text or "")
-
-
 for _name in tasks.names():
     _task = tasks.get(_name)
-    app.command(_name, help=_paragraphs(_task.command.__doc__))(_command(flatten(_task.command)))
+    app.command(_name, help=inspect.cleandoc(_task.command.__doc__))(_command(flatten(_task.command)))
 app.add_typer(settings.app, name="config")

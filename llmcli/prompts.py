@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,6 +50,4 @@ def _messages(instruction: str, shots: list[tuple[str, str]], row: str) -> list[
 
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Replace each ``{name}`` that has a value, in one pass: braces in the values are left alone."""
-    import re
-
     return re.sub(r"\{(\w+)\}", lambda match: str(values.get(match[1], match[0])), template)

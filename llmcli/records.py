@@ -6,9 +6,11 @@ A reader never raises for one bad row: the row becomes a :class:`Record` that ho
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -79,9 +81,6 @@ def _literal(text: str, *, by_line: bool) -> Iterator[Record]:
 
 def _piped() -> bool:
     """Whether standard input holds something to read: a pipe or a file, not a terminal."""
-    import os
-    import stat
-
     try:
         mode = os.fstat(0).st_mode
     except OSError:
@@ -154,7 +153,7 @@ def read_lines(stream: BinaryIO, *, name: str, prompt: str | None = None, path: 
         except InputError as error:
             yield _bad(empty, error)
             continue
-        yield check(_with_text(empty, _join(text, prompt)))
+        yield check(replace(empty, text=_join(text, prompt)))
 
 
 def _skip_line(stream: BinaryIO) -> None:
@@ -168,7 +167,7 @@ def _whole(raw: bytes, *, name: str, id: str | int, prompt: str | None, path: Pa
         text = decode(raw.removeprefix(codecs.BOM_UTF8)).replace("\r\n", "\n")
     except InputError as error:
         return _bad(empty, error)
-    return check(_with_text(empty, _join(text, prompt)))
+    return check(replace(empty, text=_join(text, prompt)))
 
 
 def _join(text: str, prompt: str | None) -> str:
@@ -205,14 +204,6 @@ def check(record: Record) -> Record:
     return record
 
 
-def _with_text(record: Record, text: str) -> Record:
-    from dataclasses import replace
-
-    return replace(record, text=text)
-
-
 def _bad(record: Record, error: LlmcliError) -> Record:
-    from dataclasses import replace
-
     error.where = record.where
     return replace(record, text="", error=error)

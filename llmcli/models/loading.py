@@ -49,6 +49,7 @@ def _pipeline(config: RunConfig) -> Any:
 
 def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
     auto = AutoModelForSequenceClassification if config.model.pipeline == "classification" else AutoModelForCausalLM
@@ -66,9 +67,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise ModelError(f"{folder}: cannot be loaded: {error}", code="bad-model",
                          hint="only safetensors checkpoints without their own code are loaded") from error  # fmt: skip
-    except Exception as error:
-        if type(error).__name__ not in ("SafetensorError", "JSONDecodeError"):
-            raise
+    except SafetensorError as error:
         raise ModelError(f"{folder}: the weights are damaged: {error}", code="bad-model") from error
     if info["missing_keys"]:
         names = ", ".join(sorted(info["missing_keys"])[:3])

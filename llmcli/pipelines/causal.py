@@ -117,25 +117,17 @@ class CausalModel:
         return float(log_p[ends].logsumexp(0))
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """See Model: the mean of the input embeddings, frequent tokens of these texts weighted down.
+        """See Model: the mean of the input embeddings, frequent tokens weighted down.
 
-        Weights a / (a + p(token)) with a = 1e-3 and the common direction removed, after Arora et al.,
-        "A Simple but Tough-to-Beat Baseline for Sentence Embeddings" (ICLR 2017).
+        Weights a / (a + p(token)) with a = 1e-3, after Arora et al., "A Simple but Tough-to-Beat Baseline for
+        Sentence Embeddings" (ICLR 2017). A vocabulary is about in order of frequency, so p follows Zipf's law.
         """
-        rows = [self.encoder.ids(text) or [0] for text in texts]
-        flat = torch.tensor([token for row in rows for token in row])
-        tokens, counts = torch.unique(flat, return_counts=True)
-        share = dict(zip(tokens.tolist(), (counts / len(flat)).tolist(), strict=True))
         table = self.model.get_input_embeddings().weight
+        vectors = []
         with torch.inference_mode():
-            vectors = torch.stack(
-                [
-                    torch.tensor([1e-3 / (1e-3 + share[t]) for t in row]) @ table[row].float().cpu() / len(row)
-                    for row in rows
-                ]
-            )
-            if len(rows) > 2:
-                common = torch.linalg.svd(vectors, full_matrices=False).Vh[0]
-                vectors = vectors - torch.outer(vectors @ common, common)
-            unit = torch.nn.functional.normalize(vectors, dim=-1)
+            for text in texts:
+                ids = torch.tensor(self.encoder.ids(text) or [0], device=table.device)
+                weights = 1e-3 / (1e-3 + 1 / (12.5 * (ids + 1)))
+                vectors.append(weights.float() @ table[ids].float() / weights.sum())
+            unit = torch.nn.functional.normalize(torch.stack(vectors).cpu(), dim=-1)
         return [[float(x) for x in row] for row in unit.tolist()]
