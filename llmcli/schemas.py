@@ -118,16 +118,24 @@ class PackageSource(Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class HubSource(Strict):
+    """A repository of the Hugging Face Hub. ``models pull`` pins the commit that the revision names."""
+
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$|^[\w.-]+$")
+    revision: str = "main"
+
+
 class Source(Strict):
     """Where the weights come from: exactly one of these."""
 
+    hub: HubSource | None = None
     package: PackageSource | None = None
     path: Path | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Source:
-        if (self.package is None) == (self.path is None):
-            raise ValueError("give exactly one of package, path")
+        if sum(source is not None for source in (self.hub, self.package, self.path)) != 1:
+            raise ValueError("give exactly one of hub, package, path")
         return self
 
 
@@ -139,6 +147,9 @@ class License(Strict):
     notice: str = ""
 
 
+Pipeline = Literal["causal", "seq2seq", "classification", "zero-shot", "question-answering"]
+
+
 class ModelConfig(Strict):
     """``configs/models/<model>.yaml``."""
 
@@ -147,7 +158,7 @@ class ModelConfig(Strict):
     license: License | None = None
     size: str = ""
     source: Source
-    pipeline: Literal["causal", "classification"] = "causal"
+    pipeline: Pipeline = "causal"
     chat: bool = False
     languages: list[str] = Field(default_factory=list)
     weak_languages: list[str] = Field(default_factory=list)
