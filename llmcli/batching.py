@@ -1,8 +1,9 @@
-"""Length-sorted batches within a token budget, halved when memory runs out."""
+"""Length-sorted batches within a token budget, halved when memory runs out; the size that works is remembered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from llmcli.errors import OutOfMemory
@@ -30,13 +31,24 @@ def plan(lengths: Sequence[int], *, rows: int, tokens: int, padded: bool = True)
         yield batch
 
 
+@dataclass
+class Budget:
+    """The most rows and padded tokens of a batch. What ran out of memory once is not tried again."""
+
+    rows: int
+    tokens: int
+
+    def shrink(self, rows: int, tokens: int) -> None:
+        """Remember that so large a batch did not fit."""
+        self.rows, self.tokens = max(min(self.rows, rows // 2), 1), max(min(self.tokens, tokens // 2), 1)
+
+
 def run(
     items: Sequence[T],
     lengths: Sequence[int],
     work: Callable[[list[T]], list[R]],
     *,
-    rows: int,
-    tokens: int,
+    budget: Budget,
     padded: bool = True,
 ) -> list[R]:
     """Apply ``work`` batch by batch; one result an item, in the items' order.
@@ -44,22 +56,22 @@ def run(
     Raises OutOfMemory where memory runs out for one item alone.
     """
     results: dict[int, R] = {}
-    for batch in plan(lengths, rows=rows, tokens=tokens, padded=padded):
-        for index, result in zip(batch, _halving([items[i] for i in batch], work), strict=True):
-            results[index] = result
+    waiting = list(range(len(items)))
+    while waiting:
+        sizes = [lengths[index] for index in waiting]
+        batch = [waiting[place] for place in next(plan(sizes, rows=budget.rows, tokens=budget.tokens, padded=padded))]
+        try:
+            found = work([items[index] for index in batch])
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise OutOfMemory("out of memory with a single row", hint="try a shorter text") from error
+            budget.shrink(len(batch), len(batch) * max(lengths[index] for index in batch))
+            continue
+        results.update(zip(batch, found, strict=True))
+        waiting = [index for index in waiting if index not in results]
     return [results[index] for index in range(len(items))]
-
-
-def _halving(batch: list[T], work: Callable[[list[T]], list[R]]) -> list[R]:
-    try:
-        return work(batch)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        if len(batch) == 1:
-            raise OutOfMemory("out of memory with a single row", hint="try a shorter text") from error
-    half = len(batch) // 2
-    return _halving(batch[:half], work) + _halving(batch[half:], work)
 
 
 def out_of_memory(error: BaseException) -> bool:

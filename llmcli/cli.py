@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -16,6 +17,11 @@ from llmcli import __version__, settings, tasks
 from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed, UsageError
 from llmcli.options import Request, flatten
 from llmcli.output import say
+
+if TYPE_CHECKING:
+    from llmcli.output import Writer
+    from llmcli.progress import Rows
+    from llmcli.records import Result
 
 app = typer.Typer(
     name="llmcli",
@@ -30,15 +36,14 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line; exits by code, or by the real signal."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(prog_name="llmcli", standalone_mode=False)
         _flush()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         die(signal.SIGINT)
-    except BrokenPipeError:
-        die(signal.SIGPIPE)
-    except typer.Abort:
-        die(signal.SIGINT)
+    except (Terminated, BrokenPipeError) as error:
+        die(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGPIPE)
     except typer.TyperException as error:
         code = _report(_usage(error))
     except LlmcliError as error:
@@ -54,6 +59,14 @@ def main() -> NoReturn:
         die(signal.SIGINT)
     # What could not be flushed must not be tried again at the interpreter's exit.
     _quit(code if isinstance(code, int) else 0)
+
+
+class Terminated(BaseException):
+    """SIGTERM came: like KeyboardInterrupt, it lets what is open be closed."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
 
 
 def _quit(code: int) -> NoReturn:
@@ -100,37 +113,54 @@ def _report(error: LlmcliError) -> int:
 
 def execute(request: Request) -> int:
     """Run a task's request, and give the exit code. Errors of the whole run are raised."""
-    from llmcli import config, progress, records, runner
+    from llmcli import config, journal, progress, readers, runner
     from llmcli.output import Writer
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-    run = config.resolve(request.task, request.flags, offline=request.offline)
     output = request.output
-    count, errors = 0, []
-    with (
-        Writer(request) as writer,
-        progress.preparing(run.model, quiet=output.quiet, bar=not output.no_progress) as report,
-    ):
-        emit = writer.emit if writer.streams and not request.source.lines else None
-        for result in runner.run(run, records.read(request), report=report, emit=emit):
-            count += 1
-            if result.error and count == 1 and not _batch(request):
-                raise result.error
-            writer.write(result)
-            if result.error:
-                errors.append(result.error)
-    if not count:
-        raise InputError("the input is empty", code="empty")
-    if errors:
-        raise RowsFailed(f"{len(errors)} of {count} rows failed")
+    run = config.resolve(request.task, request.flags, offline=request.offline)
+    total = readers.count(request) if request.batch and not output.quiet else None
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(progress.preparing(run.model, quiet=output.quiet, bar=not output.no_progress))
+        session = runner.Local(run, report=report)
+        kept = journal.place(request)
+        done = None
+        if kept is not None:
+            done = stack.enter_context(journal.Journal(kept, request=request, fingerprint=session.fingerprint))
+        with (
+            progress.Rows(total=total, quiet=output.quiet, bar=request.batch and not output.no_progress) as rows,
+            Writer(request) as writer,
+        ):
+            emit = writer.emit if writer.streams and not request.batch else None
+            for result in runner.run(session, readers.read(request), journal=done, emit=emit):
+                _one(request, result, rows, writer)
+            if not rows.rows:
+                raise InputError("the input is empty", code="empty")
+        if done is not None:
+            done.complete()
+    return _closed(request, rows)
+
+
+def _one(request: Request, result: Result, rows: Rows, writer: Writer) -> None:
+    """Write one result; raise where it ends the run."""
+    if result.error and not request.batch:
+        raise result.error
+    rows.count(result)
+    writer.write(result)
+    if request.output.max_errors is not None and rows.failed >= request.output.max_errors:
+        raise RowsFailed(f"halted after {rows.failed} failed rows, {rows.rows} rows in all", code="max-errors",
+                         hint="--resume goes on" if request.output.output else "")  # fmt: skip
+
+
+def _closed(request: Request, rows: Rows) -> int:
+    output = request.output
+    if request.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
+        say(f"llmcli: {rows.summary(output.output or 'standard output')}")
+    if rows.failed:
+        hint = "--retry-failed runs them again" if output.output else ""
+        raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
     return 0
-
-
-def _batch(request: Request) -> bool:
-    source = request.source
-    many = len(source.input) > 1 or any(path.is_dir() for path in source.input)
-    return many or source.lines or source.format == "lines"
 
 
 def _command(command: Callable[..., Request]) -> Callable[..., int]:

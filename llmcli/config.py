@@ -5,6 +5,8 @@ flag > environment > user config > this model's settings for the task > task YAM
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -60,6 +62,27 @@ def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False) -> Ru
     settings = parse(Settings, merged, origin=f"settings of {task}")
     _check_options(task, settings.options or {}, origins)
     return RunConfig(task, model, settings, offline=offline, origins=origins)
+
+
+def fingerprint(config: RunConfig) -> dict[str, str]:
+    """What decides the answers, by name: a short value as it is, a long one by its digest.
+
+    Where and how fast it runs (device, batch size) is left out; the seed counts only where tokens are drawn.
+    """
+    from llmcli.models import store
+
+    values: dict[str, Any] = {"task": config.task, "model": f"{config.model.name} {store.identity(config.model)}"}
+    values |= config.settings.model_dump(exclude_none=True, exclude={"model", "device", "batch_size", "generation"})
+    drawn = {"seed"} if not config.generation.sampled else set()
+    for group in ("options", "generation"):
+        inner = values.pop(group, {}) if group == "options" else config.generation.model_dump(exclude_none=True)
+        values |= {f"{group}.{name}": value for name, value in inner.items() if name not in drawn}
+    return {name: _short(value) for name, value in values.items()}
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -17,7 +17,8 @@ A process ended by SIGINT, SIGPIPE or SIGTERM dies by that signal.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{4,}")
 
@@ -106,6 +107,18 @@ class OutputError(LlmcliError):
 
     exit_code = 10
     default_code = "output"
+
+
+def pack(error: LlmcliError) -> dict[str, str | int]:
+    """An error as JSON values: for the journal and the wire."""
+    return {"exit": error.exit_code, "code": error.code, "message": error.message, "hint": error.hint}
+
+
+def unpack(packed: Mapping[str, Any]) -> LlmcliError:
+    """The error that :func:`pack` took apart."""
+    kinds: list[type[LlmcliError]] = [LlmcliError, *LlmcliError.__subclasses__()]
+    kind = next((kind for kind in kinds if kind.exit_code == packed["exit"]), LlmcliError)
+    return kind(packed["message"], code=packed["code"], hint=packed["hint"])
 
 
 def redact(text: str) -> str:

@@ -16,8 +16,11 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 from typer import Argument, Option
 
 from llmcli import completion
+from llmcli.errors import UsageError
 
-INPUT, MODEL, GENERATION, OUTPUT = "Input", "Model", "Generation", "Output"
+INPUT, MODEL, GENERATION, OUTPUT, BATCH = "Input", "Model", "Generation", "Output", "Batches"
+ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+"""Input formats by file ending; other files hold one text each."""
 R = TypeVar("R")
 
 
@@ -34,11 +37,29 @@ class InputOptions:
                rich_help_panel=INPUT, show_default=False),
     ] = field(default_factory=list)  # fmt: skip
     format: Annotated[
-        Literal["auto", "text", "lines"],
-        Option(help="'text': one text a file. 'lines': one text a line. 'auto' is 'text'.",
+        Literal["auto", "text", "lines", "jsonl", "csv", "tsv"],
+        Option(help="'text': one text a file. 'lines': one text a line. 'auto': by the file's ending, else 'text'.",
                rich_help_panel=INPUT),
     ] = "auto"  # fmt: skip
     lines: Annotated[bool, Option("--lines", help="Short for --format lines.", rich_help_panel=INPUT)] = False
+    jsonl: Annotated[bool, Option("--jsonl", help="Short for --format jsonl.", rich_help_panel=INPUT)] = False
+    csv: Annotated[bool, Option("--csv", help="Short for --format csv.", rich_help_panel=INPUT)] = False
+    field: Annotated[
+        str | None,
+        Option(help="JSONL, CSV: the field that holds the text.", rich_help_panel=INPUT, show_default="text"),
+    ] = None
+    id_field: Annotated[
+        str | None,
+        Option(help="JSONL, CSV: the field that holds the row's id.", rich_help_panel=INPUT,
+               show_default="id or custom_id, else the line number"),
+    ] = None  # fmt: skip
+    delimiter: Annotated[
+        str | None,
+        Option(help="CSV: what stands between two columns.", rich_help_panel=INPUT, show_default="found in the header"),
+    ] = None
+    pattern: Annotated[
+        str, Option("--pattern", help="Folders: which files to read, by name.", rich_help_panel=INPUT)
+    ] = "*"
     on_long: Annotated[
         Literal["chunk", "truncate", "error"] | None,
         Option(help="What to do with a text longer than the model's context window.",
@@ -124,6 +145,21 @@ class OutputOptions:
     json: Annotated[
         bool, Option("--json", help="One JSON object a result, each on one line.", rich_help_panel=OUTPUT)
     ] = False
+    merge: Annotated[
+        bool, Option("--merge", help="JSON: keep the fields of the input row.", rich_help_panel=OUTPUT)
+    ] = False
+    resume: Annotated[
+        bool | None,
+        Option("--resume/--no-resume", help="Go on where an unfinished run with this --output stopped, or start anew.",
+               rich_help_panel=BATCH, show_default=False),
+    ] = None  # fmt: skip
+    retry_failed: Annotated[
+        bool, Option("--retry-failed", help="Resume, and run the failed rows again.", rich_help_panel=BATCH)
+    ] = False
+    max_errors: Annotated[
+        int | None,
+        Option(min=1, help="Halt after so many failed rows.", rich_help_panel=BATCH, show_default=False),
+    ] = None
     quiet: Annotated[bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)] = (
         False
     )
@@ -133,15 +169,38 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class Request:
-    """What a command asks for: the parsed command line of one task."""
+    """What a command asks for: the parsed command line of one task. ``format`` is never ``auto``."""
 
     task: str
     source: InputOptions
     output: OutputOptions
     flags: dict[str, Any]
+    format: str = "text"
     offline: bool = False
     combine: bool = False
     """Standard input and TEXT make one prompt, in this order."""
+    text_field: str = "text"
+    """The field of a JSONL or CSV row that holds the text, where --field does not name one."""
+
+    @property
+    def batch(self) -> bool:
+        """Whether there are rows: several texts, each with a result of its own."""
+        folder = any(path.is_dir() for path in self.source.input)
+        return self.format != "text" or len(self.source.input) > 1 or folder
+
+
+def input_format(source: InputOptions) -> str:
+    """The input's format: named on the command line, else by file ending. Raises UsageError where two differ."""
+    named = [name for name in ("lines", "jsonl", "csv") if getattr(source, name)]
+    named += [source.format] if source.format not in ("auto", *named) else []
+    if len(named) > 1:
+        raise UsageError(f"two input formats: {' and '.join(named)}", hint="give one")
+    if named:
+        return named[0]
+    found = {"text" if path.is_dir() else ENDINGS.get(path.suffix.lower(), "text") for path in source.input}
+    if len(found) > 1:
+        raise UsageError(f"inputs of different formats: {', '.join(sorted(found))}", hint="give --format")
+    return found.pop() if found else "text"
 
 
 def request(
@@ -162,7 +221,24 @@ def request(
     if own is not None:
         flags["options"] = given(own)
     flags = {key: value for key, value in flags.items() if value not in (None, {}, [])}
-    return Request(task, source, output, flags, offline=offline, combine=combine)
+    check(source, output)
+    return Request(task, source, output, flags, format=input_format(source), offline=offline, combine=combine)
+
+
+def check(source: InputOptions, output: OutputOptions) -> None:
+    """Refuse options that make no sense together."""
+    if (output.resume or output.retry_failed) and output.output is None:
+        raise UsageError("--resume and --retry-failed need --output", hint="give -o FILE")
+    if output.resume is False and output.retry_failed:
+        raise UsageError("--no-resume and --retry-failed exclude each other")
+    if source.delimiter is not None and len(source.delimiter) != 1:
+        raise UsageError("--delimiter must be one character")
+    if output.output is not None and any(_same(path, output.output) for path in source.input):
+        raise UsageError(f"{output.output} is both input and output", hint="give another --output")
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 def given(group: Any) -> dict[str, Any]:

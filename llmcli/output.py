@@ -1,49 +1,30 @@
-"""Results out: text or JSON, to stdout, a file or a folder; notices and errors to stderr."""
+"""Results out: to stdout, a file or a folder; notices and errors to stderr."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from llmcli.errors import OutputError, one_line
-from llmcli.options import Request
+from llmcli import rows, tasks
+from llmcli.errors import OutputError, UsageError, one_line
+from llmcli.options import ENDINGS, Request
 from llmcli.records import Result
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def row(result: Result) -> dict[str, Any]:
-    """The JSON object of a result; an error row has ``error`` in place of the task's fields."""
-    if result.error:
-        line = result.record.line if result.record else None
-        retryable = result.error.exit_code in (7, 8)
-        error = {"code": result.error.code, "message": result.error.message, "retryable": retryable}
-        return {"id": result.id, "line": line, "status": "error", "error": error}
-    return {
-        "id": result.id,
-        "status": "ok",
-        **result.fields,
-        "model": result.model,
-        "input_tokens": result.input_tokens,
-        "output_tokens": result.output_tokens,
-        "finish_reason": result.finish_reason,
-        "chunks": result.chunks,
-        "truncated": result.truncated,
-    }
-
-
-def text(result: Result) -> str:
-    """What text mode prints: the answer, or ``label<TAB>score`` and the scores that were asked for."""
-    fields = result.fields
-    if "label" in fields:
-        scores = [f"{label}={score:.4f}" for label, score in fields.get("scores", {}).items()]
-        return "\t".join([str(fields["label"]), f"{fields['score']:.4f}", *scores])
-    return "\n\n".join(fields.get("texts") or [str(fields["text"])])
+def output_format(request: Request) -> str:
+    """``text``, ``json``, ``csv`` or ``tsv``: asked for, else the input's, else by the output's ending."""
+    if request.output.json:
+        return "json"
+    ending = ENDINGS.get(request.output.output.suffix.lower(), "") if request.output.output else ""
+    found = request.format if request.format in ("jsonl", "csv", "tsv") else ending
+    return {"jsonl": "json"}.get(found, found or "text")
 
 
 class Writer:
@@ -51,13 +32,23 @@ class Writer:
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._format = output_format(request)
+        self._table = self._new_table()
         self._target = request.output.output
-        self._folder = self._target is not None and any(path.is_dir() for path in request.source.input)
+        many = any(path.is_dir() for path in request.source.input)
+        self._folder = self._target is not None and many and request.format == "text" and not _a_file(self._target)
         self._partial: Path | None = None
         self._stream: TextIO | None = None
         self._streamed = False
-        self._named = len(request.source.input) > 1 or any(path.is_dir() for path in request.source.input)
+        self._named = request.format == "text" and request.batch
         self._said: set[str] = set()
+
+    def _new_table(self) -> rows.Table | None:
+        if self._format not in ("csv", "tsv"):
+            return None
+        delimiter = self._request.source.delimiter or ("\t" if self._format == "tsv" else ",")
+        return rows.Table(self._request.task, tasks.columns(self._request.task, self._request.flags),
+                          delimiter=delimiter)  # fmt: skip
 
     def __enter__(self) -> Writer:
         with _reported(self._target):
@@ -75,6 +66,9 @@ class Writer:
     def __exit__(self, kind: object, *_: object) -> None:
         if self._partial is not None and self._stream is not None and self._target is not None:
             with _reported(self._target):
+                if kind is None:
+                    self._stream.flush()
+                    os.fsync(self._stream.fileno())
                 self._stream.close()
                 if kind is None:
                     self._partial.replace(self._target)
@@ -88,13 +82,13 @@ class Writer:
     def streams(self) -> bool:
         """Whether pieces may be printed as they come."""
         own = self._request.flags.get("options", {})
-        return self._target is None and not self._request.output.json and own.get("num_return_sequences", 1) == 1
+        return self._target is None and self._format == "text" and own.get("num_return_sequences", 1) == 1
 
     def write(self, result: Result) -> None:
         """Print one result, and its notices or its error."""
         if result.error:
             say(result.error.line())
-        if result.error is None or self._request.output.json:
+        if result.error is None or self._format != "text":
             self._write_row(result)
         for notice in result.notices:
             if not self._request.output.quiet and notice not in self._said:
@@ -102,16 +96,16 @@ class Writer:
                 say(f"llmcli: {one_line(notice)}")
 
     def _write_row(self, result: Result) -> None:
-        if self._request.output.json:
-            content = json.dumps(row(result), ensure_ascii=False, allow_nan=False)
-        elif self._streamed:
-            content = ""
+        if self._table is not None:
+            content = self._table.row(result)
+        elif self._format == "json":
+            content = rows.dumps(rows.obj(result, merge=self._request.output.merge))
         else:
-            content = self._clean(text(result))
+            content = "" if self._streamed else self._clean(rows.text(result))
         if self._folder and self._target is not None:
-            self._write_file(self._target / _name(result, json=self._request.output.json), content)
+            self._write_file(self._target / self._name(result), content)
             return
-        if self._named and not self._request.output.json:
+        if self._named and self._format == "text":
             where = result.record.where if result.record else str(result.id)
             content = f"{where}\t{content}" if "label" in result.fields else f"==> {where} <==\n{content}"
         self._put(content if content.endswith("\n") else content + "\n")
@@ -126,17 +120,29 @@ class Writer:
     def _put(self, content: str) -> None:
         assert self._stream is not None  # opened in __enter__
         with _reported(self._target):
-            self._stream.write(content)
-            self._stream.flush()
+            place = self._stream.tell() if self._partial is not None else 0
+            try:
+                self._stream.write(content)
+                self._stream.flush()
+            except OSError:
+                if self._partial is not None:
+                    os.truncate(self._partial, place)  # whole rows only
+                raise
 
     def _clean(self, content: str) -> str:
         """A model can write terminal escapes: none reaches a terminal; a pipe gets the text as it is."""
         return _ESCAPES.sub("", content) if self._stream is not None and self._stream.isatty() else content
 
+    def _name(self, result: Result) -> Path:
+        name = Path(str(result.id))
+        return name.with_name(name.name + ".json") if self._format == "json" else name
 
-def _name(result: Result, *, json: bool) -> Path:
-    name = Path(str(result.id))
-    return name.with_name(name.name + ".json") if json else name
+
+def _a_file(target: Path) -> bool:
+    """Whether the output of a folder is one file of rows: it is named like one."""
+    if target.is_file() and not target.suffix:
+        raise UsageError(f"{target}: the input is a folder, and this is a file", hint="give a folder, or NAME.jsonl")
+    return not target.is_dir() and target.suffix.lower() in ENDINGS
 
 
 @contextlib.contextmanager

@@ -1,47 +1,84 @@
-"""run(config, records): the one road that every command takes."""
+"""run(session, records): the one road that every command takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from llmcli import tasks
-from llmcli.config import RunConfig
-from llmcli.errors import LlmcliError, ModelError
-from llmcli.pipelines import Emit
-from llmcli.records import Record, Result
+from llmcli.errors import GenerationError, InputError, ModelError, OutOfMemory
+from llmcli.journal import Journal
+from llmcli.records import Record, Result, failed
+from llmcli.seen import Seen
 
-WINDOW = 64
-"""Rows that are worked on together; their results appear together."""
+if TYPE_CHECKING:
+    from llmcli.config import RunConfig
+    from llmcli.pipelines import Emit, Model
+
+ROW_ERRORS = (InputError, GenerationError, OutOfMemory)
+"""What one row can do wrong; every other error ends the run."""
+Report = Callable[[str, float], None]
 
 
-def run(
-    config: RunConfig,
-    records: Iterator[Record],
-    *,
-    report: Callable[[str, float], None] = lambda stage, share: None,
-    emit: Emit | None = None,
-) -> Iterator[Result]:
-    """One result a record, in order; a bad record gives an error result in its place.
+class Session(Protocol):
+    """A task on a model, ready to answer: in this process, or in the worker."""
 
-    ``report`` hears the stages of a first use; ``emit`` the text of a lone record as it is made.
-    """
-    from llmcli.models import loading
+    @property
+    def model(self) -> str:
+        """The model's name."""
 
-    task = tasks.get(config.task)
-    model = None
-    while window := list(islice(records, WINDOW)):
-        good = [record for record in window if not record.error]
-        if good and model is None:
-            _check(config)
-            model = loading.load(config, report=report)
-        answers: dict[int, Result] = {}
-        if good and model is not None:
-            stream = emit if len(window) == 1 else None
-            found = task.answer(model, config, good, emit=stream)
-            answers = {id(record): result for record, result in zip(good, found, strict=True)}
-        for record in window:
-            yield answers.get(id(record)) or failed(record, record.error, model=config.model.name)
+    @property
+    def window(self) -> int:
+        """How many rows are worked on together; their results appear together."""
+
+    @property
+    def seed(self) -> int | None:
+        """The sampling seed that the settings name."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """What decides the answers, by name."""
+
+    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+        """One result a record, in order. ``emit`` hears the text of a lone record as it is made."""
+
+
+class Local:
+    """A session in this process; the model is loaded for the first good record."""
+
+    def __init__(self, config: RunConfig, *, report: Report = lambda stage, share: None) -> None:
+        self.config = config
+        self.model = config.model.name
+        size = config.settings.batch_size
+        self.window = max(tasks.window(config.task), size if isinstance(size, int) else 1)
+        self.seed = config.generation.seed
+        self._report = report
+        self._loaded: Model | None = None
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """See Session."""
+        from llmcli.config import fingerprint
+
+        return fingerprint(self.config)
+
+    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+        """See Session. A row that fails is tried apart from its neighbours."""
+        if self._loaded is None:
+            from llmcli.models import loading
+
+            _check(self.config)
+            self._loaded = loading.load(self.config, report=self._report)
+        try:
+            found: list[Result] = tasks.get(self.config.task).answer(self._loaded, self.config, records, emit=emit)
+        except ROW_ERRORS as error:
+            if len(records) == 1:
+                return [failed(records[0], error, model=self.model)]
+            half = len(records) // 2
+            return self.answer(records[:half]) + self.answer(records[half:])
+        return found
 
 
 def _check(config: RunConfig) -> None:
@@ -54,8 +91,53 @@ def _check(config: RunConfig) -> None:
         )
 
 
-def failed(record: Record, error: LlmcliError | None, *, model: str) -> Result:
-    """The error result of a record; ``error`` gets the record's place."""
-    if error is not None and not error.where:
-        error.where = record.where
-    return Result(record.id, model=model, record=record, error=error)
+def run(
+    session: Session, records: Iterator[Record], *, journal: Journal | None = None, emit: Emit | None = None
+) -> Iterator[Result]:
+    """One result a record, in order; a bad record gives an error result in its place.
+
+    Rows that the journal holds are not run again; new ones are in it before they are yielded.
+    """
+    seen = Seen()
+    seed = session.seed if session.seed is not None or journal is None else journal.seed
+    for window in windows(records, size=session.window):
+        results = [failed(record, record.error, model=session.model) if record.error else None for record in window]
+        keys = [_key(record, seen) if not record.error else "" for record in window]
+        if journal:
+            results = [found or (journal.find(key, record) if key else None)
+                       for found, key, record in zip(results, keys, window, strict=True)]  # fmt: skip
+        new = [place for place, found in enumerate(results) if found is None]
+        seeded = [replace(window[place], seed=_seed(seed, keys[place])) for place in new]
+        answers = session.answer(seeded, emit=emit if len(window) == 1 else None) if seeded else []
+        if journal:
+            journal.add([keys[place] for place in new], answers)
+        for place, answer in zip(new, answers, strict=True):
+            results[place] = replace(answer, record=window[place])
+        yield from (result for result in results if result is not None)
+
+
+def windows(records: Iterator[Record], *, size: int) -> Iterator[list[Record]]:
+    """Rows by place in the input, so that a resumed run makes the same batches; fewer where input has to be awaited."""
+    window: list[Record] = []
+    for record in records:
+        window.append(record)
+        if len(window) == size or record.last:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
+def _key(record: Record, seen: Seen) -> str:
+    """What finds a row again in a changed input: its id, if it has one, its text, and which of equals it is."""
+    own = f"{type(record.id).__name__}:{record.id}" if record.named else ""
+    content = "\0".join([own, record.text, *(str(record.fields.get(name, "")) for name in ("question", "context"))])
+    digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    return f"{digest}:{seen.count(digest)}"
+
+
+def _seed(seed: int | None, key: str) -> int | None:
+    """A seed of the row's own, the same wherever the row stands."""
+    if seed is None:
+        return None
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=4).digest(), "big")

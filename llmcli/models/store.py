@@ -42,6 +42,19 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     return target
 
 
+def identity(model: ModelConfig) -> str:
+    """What tells these weights from others of the same name. Raises ModelError where they cannot be read."""
+    if model.source.package is not None:
+        return model.source.package.sha256[:16]
+    assert model.source.path is not None  # Source has exactly one
+    try:
+        files = sorted(file for file in model.source.path.iterdir() if file.is_file())
+        facts = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    except OSError as error:
+        raise ModelError(f"{model.source.path}: {error.strerror or error}", code="bad-model") from error
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
 def folder(name: str, package: PackageSource) -> Path:
     """Where a model's converted checkpoint is, or will be."""
     return places.cache() / "models" / f"{name}-{package.sha256[:12]}"

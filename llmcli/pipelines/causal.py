@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from llmcli import batching
+from llmcli.batching import Budget
 from llmcli.pipelines import Choice, Completion, Emit
 from llmcli.pipelines.choice import ChoicePipeline
 from llmcli.pipelines.completion import CompletionPipeline
@@ -27,10 +28,9 @@ class CausalModel:
         self.model = model
         self.encoder = encoder
         self.context_window = window
-        self._rows = batch_size or ROWS
+        self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
         # Padding between prefix and row would count as part of a sliding window that is shorter than the prompt.
         self._sliding_window = getattr(model.config, "sliding_window", None) or window
-        self._tokens = TOKENS if batch_size is None else 1 << 40
         prefixes = PrefixCache(model)
         shared = {"model": model, "tokenizer": encoder.tokenizer}
         self._completion = CompletionPipeline(**shared, encoder=encoder, prefixes=prefixes)
@@ -52,7 +52,7 @@ class CausalModel:
         self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
     ) -> list[list[Completion]]:
         """See Model. Sampled rows run one by one, each from its own seed: no row depends on its neighbours."""
-        rows = 1 if generation.sampled or emit else self._rows
+        budget = Budget(1, self._budget.tokens) if generation.sampled or emit else self._budget
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
 
         def work(batch: list[Encoded]) -> list[list[Completion]]:
@@ -60,7 +60,7 @@ class CausalModel:
             return found
 
         longest = max(map(len, encoded), default=0) + (generation.max_new_tokens or 0)
-        return self._batches(encoded, work, rows=rows, padded=longest <= self._sliding_window)
+        return self._batches(encoded, work, budget=budget, padded=longest <= self._sliding_window)
 
     def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
         """See Model."""
@@ -71,9 +71,9 @@ class CausalModel:
             found: list[Choice] = self._choice(Batch(tuple(batch)), words=words)
             return found
 
-        return self._batches(encoded, work, rows=self._rows)
+        return self._batches(encoded, work, budget=self._budget)
 
-    def _batches(self, encoded: list[Encoded], work: Any, *, rows: int, padded: bool = True) -> list[Any]:
+    def _batches(self, encoded: list[Encoded], work: Any, *, budget: Budget, padded: bool = True) -> list[Any]:
         """Batches share one prefix; results come back in order, one a prompt."""
         results: list[Any] = [None] * len(encoded)
         for prefix in dict.fromkeys(item.prefix for item in encoded):
@@ -82,7 +82,7 @@ class CausalModel:
             lengths = [len(item.row) for item in items]
             for index, result in zip(
                 group,
-                batching.run(items, lengths, work, rows=rows, tokens=self._tokens, padded=padded),
+                batching.run(items, lengths, work, budget=budget, padded=padded),
                 strict=True,
             ):
                 results[index] = result
@@ -101,7 +101,7 @@ class CausalModel:
         def work(batch: list[Encoded]) -> list[float]:
             return self._choice.likelihood(Batch(tuple(batch)), [sizes[id(item)] for item in batch])
 
-        return self._batches(full, work, rows=self._rows)
+        return self._batches(full, work, budget=self._budget)
 
     def ending(self, text: str) -> float:
         """See Model."""

@@ -25,7 +25,7 @@ class ClassificationModel:
         self.context_window = window
         self._special = special
         self._encoder = encoder
-        self._rows = batch_size or ROWS
+        self._budget = batching.Budget(batch_size or ROWS, TOKENS)
         self._pipeline = TextClassificationPipeline(model=model, tokenizer=encoder.tokenizer, device=model.device)
 
     def count(self, text: str) -> int:
@@ -44,7 +44,7 @@ class ClassificationModel:
         """See Model: the labels are the checkpoint's own."""
         lengths = [self.size(prompt) for prompt in prompts]
         items = list(zip([prompt.row for prompt in prompts], lengths, strict=True))
-        return batching.run(items, lengths, self._work, rows=self._rows, tokens=TOKENS)
+        return batching.run(items, lengths, self._work, budget=self._budget)
 
     def _work(self, batch: list[tuple[str, int]]) -> list[Choice]:
         rows = self._pipeline(

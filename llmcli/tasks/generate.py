@@ -27,6 +27,10 @@ The log-probability that the prompt ends where it does parts the two: on 24 prom
 fall on their side of this value (smollm2-135m-instruct).
 """
 
+FIELDS = ("text",)
+OPTIONAL = {"num_return_sequences": "texts"}
+"""Fields that an option adds."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -80,10 +84,20 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
             error.where = record.where
             results[index] = Result(record.id, model=config.model.name, record=record, error=error)
     stream = emit if not config.option("no_stream") else None
-    made = model.complete([prompt for _, prompt, _ in todo], generation, emit=stream) if todo else []
+    made = _complete(model, generation, [(records[index], prompt) for index, prompt, _ in todo], stream)
     for (index, _, truncated), completions in zip(todo, made, strict=True):
         results[index] = _result(records[index], completions, truncated=truncated, config=config)
     return [results[index] for index in range(len(records))]
+
+
+def _complete(
+    model: Model, generation: Generation, rows: list[tuple[Record, Rendered]], emit: Emit | None
+) -> list[list[Completion]]:
+    """Sampled rows are drawn apart, each from its own seed."""
+    if not generation.sampled or all(record.seed is None for record, _ in rows):
+        return model.complete([prompt for _, prompt in rows], generation, emit=emit) if rows else []
+    seeds = [generation.model_copy(update={"seed": record.seed}) for record, _ in rows]
+    return [model.complete([prompt], own, emit=emit)[0] for own, (_, prompt) in zip(seeds, rows, strict=True)]
 
 
 def _generation(config: RunConfig) -> Generation:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 READ_AT_ONCE = 512
 """Tokens of a text: longer texts are judged in chunks, weighted by their tokens."""
 
+FIELDS = ("label", "score")
+OPTIONAL = {"all_scores": "scores"}
+"""Fields that an option adds."""
+WINDOW = 128
+
 
 @dataclass(frozen=True)
 class Options:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SHORT, LONG = 27, 0.1
 """Without --sentences a summary has about 27 words, or a tenth of a long text's."""
 
+FIELDS = ("text", "method")
+
 
 @dataclass(frozen=True)
 class Options:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
 """What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""
 
+FIELDS = ("text", "source", "target")
+WINDOW = 16
+
 
 @dataclass(frozen=True)
 class Options:

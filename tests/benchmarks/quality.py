@@ -43,7 +43,7 @@ def answer(task: str, path: Path, rows: list[Row]) -> Iterator[str]:
         source, target = path.name.split(".")[2].split("-")
         options = {"options": {"from_": source, "to": target}}
     records = (Record(id=place, text=row["text"]) for place, row in enumerate(rows))
-    for result in runner.run(config.resolve(task, options), records):
+    for result in runner.run(runner.Local(config.resolve(task, options)), records):
         yield str(result.fields.get("label") or result.fields.get("text") or "")
 
 

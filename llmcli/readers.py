@@ -1,0 +1,137 @@
+"""From the command line's sources to records: arguments, standard input, files and folders, in every format."""
+
+from __future__ import annotations
+
+import codecs
+import fnmatch
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from llmcli import formats, records
+from llmcli.errors import InputError, UsageError
+from llmcli.lines import LineReader
+from llmcli.options import Request
+from llmcli.records import Record, bad, check
+
+
+def read(request: Request) -> Iterator[Record]:
+    """Read what the command line names.
+
+    Raises UsageError where there is nothing to read, InputError where a named file cannot be read.
+    """
+    source = request.source
+    text = None if source.text == "-" else source.text
+    if source.input and text is not None and not request.combine:
+        raise UsageError("both TEXT and --input were given", hint="give one of them")
+    if source.input:
+        yield from _files(request, prompt=text)
+    elif text is not None and not (request.combine and _piped()):
+        yield from _literal(text, by_line=request.format == "lines")
+    else:
+        yield from _stdin(request, prompt=text)
+
+
+def count(request: Request) -> int | None:
+    """About how many records the input holds, where that is known before it is read: files, not pipes."""
+    paths = request.source.input
+    if not paths or any(not path.is_file() and not path.is_dir() for path in paths):
+        return None
+    files = [file for path in paths for file in _expand(path, request.source.pattern)]
+    if request.format == "text":
+        return len(files)
+    rows = 0
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                rows += block.count(b"\n")
+    return max(rows - (len(files) if request.format in formats.DELIMITED else 0), 1)
+
+
+def _literal(text: str, *, by_line: bool) -> Iterator[Record]:
+    rows = text.split("\n") if by_line else [text]
+    for number, row in enumerate(rows, 1):
+        yield check(Record(id=number, text=row, line=number, where=f"argument:{number}"))
+
+
+def _piped() -> bool:
+    """Whether standard input holds something to read: a pipe or a file, not a terminal."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _stdin(request: Request, *, prompt: str | None) -> Iterator[Record]:
+    if sys.stdin is None:
+        raise InputError("standard input is closed", code="no-input")
+    if sys.stdin.isatty():
+        raise UsageError("no text given", code="no-input", hint="give TEXT, -i FILE, or pipe text in; see --help")
+    stream = sys.stdin.buffer
+    if request.format == "text":
+        yield _whole(stream.read(), name="stdin", id=1, prompt=prompt)
+    else:
+        yield from _rows(LineReader(stream.fileno()), request, name="stdin", prompt=prompt, path=None)
+
+
+def _files(request: Request, *, prompt: str | None) -> Iterator[Record]:
+    for path in request.source.input:
+        if str(path) == "-":
+            yield from _stdin(request, prompt=prompt)
+            continue
+        for file in _expand(path, request.source.pattern):
+            name = str(file.relative_to(path)) if path.is_dir() else str(file)
+            try:
+                with file.open("rb", buffering=0) as stream:
+                    if request.format == "text":
+                        yield _whole(stream.read(), name=str(file), id=name, prompt=prompt, path=file)
+                    else:
+                        lines = LineReader(stream.fileno())
+                        yield from _rows(lines, request, name=str(file), prompt=prompt, path=file)
+            except OSError as error:
+                raise unreadable(file, error) from error
+
+
+def _rows(lines: LineReader, request: Request, *, name: str, prompt: str | None, path: Path | None) -> Iterator[Record]:
+    for record in formats.rows(lines, request, name=name):
+        text = record.text if record.error else _join(record.text, prompt)
+        yield check(replace(record, text=text, path=path, last=lines.waiting()))
+
+
+def _expand(path: Path, pattern: str) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and fnmatch.fnmatch(file.name, pattern)
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
+    if not files:
+        raise InputError(f"{path}: the folder has no files that match {pattern}", code="no-input")
+    return files
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """The one line for a file that the system will not give."""
+    return InputError(f"{path}: {error.strerror or error}", code="unreadable")
+
+
+def _whole(raw: bytes, *, name: str, id: str | int, prompt: str | None, path: Path | None = None) -> Record:
+    empty = Record(id=id, text="", where=name, path=path, named=path is not None)
+    try:
+        text = records.decode(raw.removeprefix(codecs.BOM_UTF8)).replace("\r\n", "\n")
+    except InputError as error:
+        return bad(empty, error)
+    return check(replace(empty, text=_join(text, prompt)))
+
+
+def _join(text: str, prompt: str | None) -> str:
+    if prompt is None:
+        return text
+    return f"{text.rstrip()}\n\n{prompt}" if text.strip() else prompt

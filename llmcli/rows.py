@@ -1,0 +1,96 @@
+"""What a result looks like: a JSON object, a line of text, a row of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmcli.records import Result
+
+DIGITS = 6
+"""Decimals of a score: what batches of another size could change is beyond them."""
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
+
+
+def obj(result: Result, *, merge: bool = False) -> dict[str, Any]:
+    """The JSON object of a result; an error row has ``error`` in place of the task's fields.
+
+    With ``merge`` the input row's fields follow, those whose name is taken as ``input_NAME``.
+    """
+    found = _error(result) if result.error else _ok(result)
+    if not merge or result.record is None:
+        return found
+    own = {name: value for name, value in result.record.fields.items() if found.get(name) != value or name not in found}
+    return found | {f"input_{name}" if name in found else name: value for name, value in own.items()}
+
+
+def _ok(result: Result) -> dict[str, Any]:
+    return {
+        "id": result.id,
+        "status": "ok",
+        **_rounded(result.fields),
+        "model": result.model,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
+        "finish_reason": result.finish_reason,
+        "chunks": result.chunks,
+        "truncated": result.truncated,
+    }
+
+
+def _error(result: Result) -> dict[str, Any]:
+    assert result.error is not None  # asked for by obj()
+    line = result.record.line if result.record else None
+    retryable = result.error.exit_code in (7, 8)
+    error = {"code": result.error.code, "message": result.error.message, "retryable": retryable}
+    return {"id": result.id, "line": line, "status": "error", "error": error}
+
+
+def dumps(value: Any) -> str:
+    """One line of strict JSON."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def text(result: Result) -> str:
+    """What text mode prints: the answer, or ``label<TAB>score`` and the scores that were asked for."""
+    fields = result.fields
+    if "label" in fields:
+        scores = [f"{label}={score:.4f}" for label, score in fields.get("scores", {}).items()]
+        return "\t".join([str(fields["label"]), f"{fields['score']:.4f}", *scores])
+    return "\n\n".join(fields.get("texts") or [str(fields["text"])])
+
+
+class Table:
+    """CSV or TSV rows: the input's columns as they were, then the task's, ``status`` and ``error``."""
+
+    def __init__(self, task: str, columns: Sequence[str], *, delimiter: str) -> None:
+        self._task, self._columns, self._delimiter = task, [*columns, "status", "error"], delimiter
+        self.names: dict[str, str] = {}
+
+    def row(self, result: Result) -> str:
+        """The line of a result; the first one has the header before it."""
+        kept = dict(result.record.fields) if result.record else {}
+        first = not self.names
+        if first:
+            self.names = {name: f"{self._task}_{name}" if name in kept else name for name in self._columns}
+        message = f"{result.error.code}: {result.error.message}" if result.error else ""
+        own: Mapping[str, Any] = {**_rounded(result.fields), "status": result.status, "error": message}
+        header = [self._line([*kept, *self.names.values()])] if first else []
+        cells = [own.get(name, "") for name in self._columns]
+        cells = [dumps(cell) if isinstance(cell, dict | list) else cell for cell in cells]
+        return "".join([*header, self._line([*kept.values(), *cells])])
+
+    def _line(self, cells: Sequence[Any]) -> str:
+        out = io.StringIO()
+        csv.writer(out, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
+        return out.getvalue()
