@@ -28,7 +28,7 @@ def place(request: Request) -> Path | None:
     target = request.output.output
     if target is None or not request.batch:
         return None
-    if target.is_dir() or any(path.is_dir() for path in request.source.input):
+    if request.into_folder:
         return target / ".llmcli.journal"
     return target.with_name(target.name + ".journal")
 

@@ -188,6 +188,14 @@ class Request:
         folder = any(path.is_dir() for path in self.source.input)
         return self.format != "text" or len(self.source.input) > 1 or folder
 
+    @property
+    def into_folder(self) -> bool:
+        """Whether each file of an input folder gives a file of the output folder. ``-o NAME.jsonl`` is one file."""
+        target = self.output.output
+        if target is None or self.format != "text" or not any(path.is_dir() for path in self.source.input):
+            return False
+        return target.is_dir() or target.suffix.lower() not in ENDINGS
+
 
 def input_format(source: InputOptions) -> str:
     """The input's format: named on the command line, else by file ending. Raises UsageError where two differ."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from llmcli import rows, tasks
-from llmcli.errors import OutputError, UsageError, one_line
+from llmcli.errors import OutputError, one_line
 from llmcli.options import ENDINGS, Request
 from llmcli.records import Result
 
@@ -35,8 +35,7 @@ class Writer:
         self._format = output_format(request)
         self._table = self._new_table()
         self._target = request.output.output
-        many = any(path.is_dir() for path in request.source.input)
-        self._folder = self._target is not None and many and request.format == "text" and not _a_file(self._target)
+        self._folder = request.into_folder
         self._partial: Path | None = None
         self._stream: TextIO | None = None
         self._streamed = False
@@ -136,13 +135,6 @@ class Writer:
     def _name(self, result: Result) -> Path:
         name = Path(str(result.id))
         return name.with_name(name.name + ".json") if self._format == "json" else name
-
-
-def _a_file(target: Path) -> bool:
-    """Whether the output of a folder is one file of rows: it is named like one."""
-    if target.is_file() and not target.suffix:
-        raise UsageError(f"{target}: the input is a folder, and this is a file", hint="give a folder, or NAME.jsonl")
-    return not target.is_dir() and target.suffix.lower() in ENDINGS
 
 
 @contextlib.contextmanager

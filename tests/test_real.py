@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from llmcli import journal
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.real
 
@@ -59,3 +64,49 @@ def test_generate_continues_and_answers(real: Path):
     story = json.loads(llmcli(real, "generate", "Once upon a time", "--json", "--max-new-tokens", "24"))
     assert story["finish_reason"] == "length"
     assert len(story["text"].split()) > 10
+
+
+def test_killed_and_resumed_gives_the_same_file(process, real: Path, tmp_path: Path):
+    """SIGKILL before and after a window is kept; three windows of rows, on the embedded model."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    texts = [f"The {thing} number {i} was {how}." for i in range(33) for thing in ("pen", "soup", "film", "tour")
+             for how in ("a delight", "dull")]  # fmt: skip
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    command = ["sentiment", "-i", str(source), "-o", str(out), "--dtype", "float32"]
+    environment = {"LLMCLI_CACHE_DIR": str(real)}
+    assert process(*command, **environment).returncode == 0
+    whole = out.read_bytes()
+    out.unlink()
+    out.with_name("out.jsonl.journal").unlink()
+    for when in ("before", "after"):
+        code = f"from tests.test_real import die_{when}_a_window; from llmcli.cli import main; die_{when}_a_window(); main()"
+        done = subprocess.run([sys.executable, "-c", code, *command, "--resume"], env=os.environ | environment,
+                              cwd=ROOT, capture_output=True, check=False)  # fmt: skip
+        assert done.returncode == -signal.SIGKILL
+    assert process(*command, "--resume", **environment).returncode == 0
+    assert out.read_bytes() == whole
+
+
+def die_before_a_window() -> None:
+    """The second window is answered, and lost."""
+    add, left = journal.Journal.add, [2]
+
+    def dying(*arguments: Any) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        add(*arguments)
+
+    journal.Journal.add = dying  # type: ignore[method-assign]
+
+
+def die_after_a_window() -> None:
+    """A window is kept, and not yet written."""
+    add = journal.Journal.add
+
+    def dying(*arguments: Any) -> None:
+        add(*arguments)
+        if arguments[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    journal.Journal.add = dying  # type: ignore[method-assign]
