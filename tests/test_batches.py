@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -346,6 +347,22 @@ def test_a_lone_row_of_an_open_pipe_is_answered_at_once(tiny_causal: Path):
         running.send_signal(signal.SIGTERM)
         running.wait(timeout=60)
     assert running.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("room", [500, 20_000, 60_000])
+def test_a_full_disk_keeps_whole_rows(tiny_causal: Path, tmp_path: Path, room: int):
+    """No file may grow beyond ``room`` bytes: exit 10, whole rows, and a resumed run that ends well."""
+    (tmp_path / "in.txt").write_text("a row\n" * 300)
+    command = [sys.executable, "-m", "llmcli", "sentiment", "--lines", "--json", "-m", str(tiny_causal),
+               "-i", str(tmp_path / "in.txt"), "-o", str(tmp_path / "out")]  # fmt: skip
+    full = subprocess.run(command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, -1)),
+                          capture_output=True, check=False)  # fmt: skip
+    assert full.returncode == 10, full.stderr
+    left = [*tmp_path.glob("out.*")]
+    assert left
+    assert all(not file.stat().st_size or file.read_bytes().endswith(b"\n") for file in left)
+    assert subprocess.run([*command, "--resume"], capture_output=True, check=False).returncode == 0
+    assert len(rows((tmp_path / "out").read_text())) == 300
 
 
 def test_journal_place(tmp_path: Path):
