@@ -10,11 +10,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from llmcli import places
 from llmcli.errors import ConfigError, UsageError
-from llmcli.models import names
+from llmcli.models import inference, names
 from llmcli.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, load, load_yaml, parse
 
 Layer = tuple[str, dict[str, Any]]
@@ -54,7 +55,11 @@ def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False) -> Ru
     chosen, _ = merge([*task_layers, *upper])
     if not chosen.get("model"):
         raise UsageError(f"no model for {task}", hint="give --model NAME")
-    model = names.find(chosen["model"])
+    options = chosen.get("options", {})
+    model = inference.fill(
+        names.find(chosen["model"]), source=options.get("from_", "auto"), target=options.get("to", "")
+    )
+    task_layers = [(origin, _suited(layer, model, origin=origin)) for origin, layer in task_layers]
     file = f"model {model.name}"
     base = {key: value for key, value in _dump(model).items() if key in ("device", "dtype", "generation")}
     own = _dump(model.tasks[task]) if task in model.tasks else {}
@@ -83,6 +88,20 @@ def fingerprint(config: RunConfig) -> dict[str, str]:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return text if len(text) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _suited(layer: dict[str, Any], model: ModelConfig, *, origin: str) -> dict[str, Any]:
+    """What of a task's YAML holds for a model: a chat model has a prompt of its own.
+
+    The shipped prompts and generation settings are for causal models; one trained for the task brings its own.
+    """
+    unfit = {"chat_prompt"}
+    if model.pipeline != "causal" and Path(origin).is_relative_to(places.shipped()):
+        unfit |= {"prompt", "generation"}
+    kept = {key: value for key, value in layer.items() if key not in unfit}
+    if model.chat and "chat_prompt" in layer:
+        kept["prompt"] = layer["chat_prompt"]
+    return kept
 
 
 def merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:

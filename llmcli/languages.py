@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmcli.errors import InputError, UsageError
@@ -44,6 +45,32 @@ def parse(name: str) -> str:
             code="bad-language",
             hint="give a code like fr, or a name like French",
         ) from error
+
+
+_TOKEN = re.compile(r"__([a-z]{2,3})__|>>([\w-]+)<<|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
+
+
+def codes(tokens: Iterable[str]) -> dict[str, str]:
+    """The language tokens of a tokenizer by language: ``fr`` -> ``__fr__``, ``fr_XX``, ``fra_Latn`` or ``>>fra<<``.
+
+    Where a language has several (``zho_Hans``, ``zho_Hant``), the one of its usual script is taken.
+    """
+    import langcodes
+
+    found: dict[str, tuple[int, str]] = {}
+    for token in tokens:
+        match = _TOKEN.fullmatch(token)
+        try:
+            tag = langcodes.standardize_tag(next(filter(None, match.groups())), macro=True) if match else "und"
+        except ValueError:  # a group of languages
+            continue
+        language, *rest = tag.split("-")
+        if language in ("und", "mul"):
+            continue
+        usual = not rest or rest[0] in ("XX", langcodes.Language.get(language).maximize().script)
+        ranked = (0 if usual else 1, token)
+        found[_macro(language)] = min(found.get(_macro(language), ranked), ranked, key=lambda item: item[0])
+    return {language: token for language, (_, token) in found.items()}
 
 
 def _macro(code: str) -> str:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmcli.errors import ConfigError
+
 if TYPE_CHECKING:
+    from llmcli.config import RunConfig
     from llmcli.schemas import Prompt
 
 
@@ -16,12 +19,27 @@ class Rendered:
     """A prompt ready to encode.
 
     Completion style: ``prefix`` is the same for every row of a run (its key/value cache is computed once), ``row``
-    holds the user's text. Chat style: ``messages``, for the model's own chat template.
+    holds the user's text. Chat style: ``messages``, for the model's own chat template. ``source`` and ``target`` are
+    the languages of a translation, as BCP-47 codes.
     """
 
     prefix: str = ""
     row: str = ""
     messages: tuple[Mapping[str, str], ...] = ()
+    source: str = ""
+    target: str = ""
+
+
+def of(config: RunConfig) -> Prompt:
+    """The prompt of a run. A checkpoint that was trained for its task needs none: it reads the bare text.
+
+    Raises ConfigError where a causal model has none.
+    """
+    from llmcli.schemas import Prompt
+
+    if config.settings.prompt is None and config.model.pipeline == "causal":
+        raise ConfigError(f"{config.task}: [prompt] must be set")
+    return config.settings.prompt or Prompt()
 
 
 def render(prompt: Prompt, text: str, *, variables: Mapping[str, str] | None = None) -> Rendered:

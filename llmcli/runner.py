@@ -82,12 +82,12 @@ class Local:
 
 
 def _check(config: RunConfig) -> None:
-    """Refuse a task that the model's pipeline cannot do. A task with labels takes a classifier too."""
-    if config.model.pipeline == "classification" and not config.settings.labels:
+    """Refuse a task that the model cannot do."""
+    if not config.model.able(config.task, labels=bool(config.settings.labels)):
         raise ModelError(
-            f"{config.model.name} is a classifier and cannot {config.task}",
+            f"{config.model.name} cannot {config.task}",
             code="wrong-task",
-            hint="use it with sentiment, or give another --model",
+            hint=f"it can {config.model.abilities}; give another --model",
         )
 
 

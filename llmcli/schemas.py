@@ -24,10 +24,12 @@ class Generation(Strict):
     """The generation config, under transformers' names. Unset: the model's own."""
 
     max_new_tokens: int | None = Field(None, ge=1)
+    min_new_tokens: int | None = Field(None, ge=0)
     temperature: float | None = Field(None, ge=0)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0)
     num_beams: int | None = Field(None, ge=1)
+    early_stopping: bool | None = None
     length_penalty: float | None = None
     repetition_penalty: float | None = Field(None, gt=0)
     no_repeat_ngram_size: int | None = Field(None, ge=0)
@@ -82,6 +84,10 @@ class Settings(Strict):
     batch_size: Literal["auto"] | int | None = None
     on_long: Literal["chunk", "truncate", "error"] | None = None
     prompt: Prompt | None = None
+    chat_prompt: Prompt | None = None
+    """The prompt of chat models, where it is another than ``prompt``."""
+    hypothesis: str | None = Field(None, pattern=r"\{label\}")
+    """What a zero-shot model tests for each ``{label}``."""
     labels: list[Label] | None = None
     label_temperature: float | None = Field(None, gt=0)
     generation: Generation | None = None
@@ -121,7 +127,7 @@ class PackageSource(Strict):
 class HubSource(Strict):
     """A repository of the Hugging Face Hub. ``models pull`` pins the commit that the revision names."""
 
-    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$|^[\w.-]+$")
+    repo: str = Field(pattern=r"^[\w.-]+/[\w.{}-]+$|^[\w.-]+$")
     revision: str = "main"
 
 
@@ -150,6 +156,15 @@ class License(Strict):
 Pipeline = Literal["causal", "seq2seq", "classification", "zero-shot", "question-answering"]
 
 
+PIPELINE_TASKS: dict[str, tuple[str, ...]] = {
+    "seq2seq": ("generate", "summarize", "translate", "answer"),
+    "classification": ("sentiment", "classify"),
+    "zero-shot": ("sentiment", "classify"),
+    "question-answering": ("answer",),
+}
+"""The tasks of a pipeline; a causal model can be asked for any."""
+
+
 class ModelConfig(Strict):
     """``configs/models/<model>.yaml``."""
 
@@ -160,13 +175,47 @@ class ModelConfig(Strict):
     source: Source
     pipeline: Pipeline = "causal"
     chat: bool = False
+    chat_template_kwargs: dict[str, bool | int | str] = Field(default_factory=dict)
+    """Variables of the chat template, such as ``enable_thinking``."""
+    supported_tasks: list[str] = Field(default_factory=list)
+    """The tasks that it was trained for; none named: those that its pipeline allows."""
     languages: list[str] = Field(default_factory=list)
+    source_languages: list[str] = Field(default_factory=list)
+    target_languages: list[str] = Field(default_factory=list)
+    """Where it reads other languages than it writes; else ``languages``."""
+    language_codes: dict[str, str] = Field(default_factory=dict)
+    """BCP-47 code -> the tokenizer's own token, where it is not found by itself."""
     weak_languages: list[str] = Field(default_factory=list)
     context_window: int | None = Field(None, ge=16)
     device: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     generation: Generation | None = None
     tasks: dict[str, Settings] = Field(default_factory=dict)
+
+    @property
+    def sources(self) -> list[str]:
+        """Languages that it translates from; none: not known."""
+        return self.source_languages or self.languages
+
+    @property
+    def targets(self) -> list[str]:
+        """Languages that it translates to; none: not known."""
+        return self.target_languages or self.languages
+
+    def able(self, task: str, *, labels: bool = False) -> bool:
+        """Whether it can do a task; ``labels`` tells that the task chooses among labels."""
+        if self.supported_tasks:
+            return task in self.supported_tasks
+        if self.pipeline == "causal":
+            return True
+        if self.pipeline in ("classification", "zero-shot"):
+            return labels or task in PIPELINE_TASKS[self.pipeline]
+        return task in PIPELINE_TASKS[self.pipeline]
+
+    @property
+    def abilities(self) -> str:
+        """The tasks that it can do, for people."""
+        return ", ".join(self.supported_tasks or PIPELINE_TASKS.get(self.pipeline, ("do any task",)))
 
 
 class _Loader(yaml.SafeLoader):

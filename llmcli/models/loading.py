@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,29 +31,45 @@ def load(config: RunConfig, *, report: store.Report) -> Model:
     from llmcli.pipelines.tokens import Encoder, context_window
 
     model, tokenizer = _read(folder, config)
-    window = config.model.context_window or context_window(model.config, tokenizer)
     size = config.settings.batch_size
-    kind = _pipeline(config)
-    loaded: Model = kind(model, Encoder(tokenizer), window=window, batch_size=size if isinstance(size, int) else None)
+    options: dict[str, Any] = {
+        "window": config.model.context_window or context_window(model.config, tokenizer),
+        "batch_size": size if isinstance(size, int) else None,
+    }
+    if config.model.pipeline == "seq2seq":
+        options["codes"] = config.model.language_codes
+    encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
+    loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
     return loaded
 
 
-def _pipeline(config: RunConfig) -> Any:
-    if config.model.pipeline == "classification":
-        from llmcli.pipelines.classification import ClassificationModel
+KINDS = {
+    "causal": "CausalModel",
+    "seq2seq": "Seq2SeqModel",
+    "classification": "ClassificationModel",
+    "zero-shot": "ZeroShotModel",
+    "question-answering": "QuestionAnsweringModel",
+}
+HEADS = {
+    "causal": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "classification": "AutoModelForSequenceClassification",
+    "zero-shot": "AutoModelForSequenceClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+}
 
-        return ClassificationModel
-    from llmcli.pipelines.causal import CausalModel
 
-    return CausalModel
+def _kind(pipeline: str) -> Any:
+    module = import_module(f"llmcli.pipelines.{pipeline.replace('-', '_')}")
+    return getattr(module, KINDS[pipeline])
 
 
 def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
-    import torch
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    auto = AutoModelForSequenceClassification if config.model.pipeline == "classification" else AutoModelForCausalLM
+    auto = getattr(transformers, HEADS[config.model.pipeline])
     device = pick_device(config.settings.device)
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -72,7 +89,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     if info["missing_keys"]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
-    return model.eval().to(torch.device(device)), tokenizer
+    return model.eval().to(device), tokenizer
 
 
 def pick_device(name: str | None) -> str:

@@ -30,10 +30,26 @@ class Completion:
 
 @dataclass(frozen=True)
 class Choice:
-    """The probability of each label (they sum to 1), and the tokens read."""
+    """The probability of each label (they sum to 1, unless several may hold), and the tokens read."""
 
     scores: Mapping[str, float]
     input_tokens: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """An answer marked in a text: ``text`` is ``context[start:end]``.
+
+    ``score`` is its probability among all spans and no answer at all; ``null`` is the probability of no answer.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+    null: float
+    input_tokens: int
+    chunks: int = 1
 
 
 class Model(Protocol):
@@ -60,11 +76,18 @@ class Model(Protocol):
         Raises GenerationError for non-finite scores. ``emit`` receives the text as it is made (one prompt).
         """
 
-    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+    def choose(
+        self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+    ) -> list[Choice]:
         """Score labels by the likelihood of their words after each prompt.
 
-        A classification checkpoint has labels of its own and reads ``row`` alone.
+        A classification checkpoint has labels of its own and reads ``row`` alone. To a zero-shot checkpoint the words
+        are hypotheses about ``row``. With ``multi`` several labels may hold: the scores do not sum to 1 (not for
+        causal models, which raise ModelError).
         """
+
+    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+        """Mark the answer to each question in its context: pairs of question and context, of any length."""
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """Mean log-probability a token of each answer after its prompt."""

@@ -9,16 +9,15 @@ import torch
 
 from llmcli import batching
 from llmcli.batching import Budget
-from llmcli.pipelines import Choice, Completion, Emit
+from llmcli.errors import ModelError
+from llmcli.pipelines import Choice, Completion, Emit, Span
+from llmcli.pipelines.base import ROWS, TOKENS
 from llmcli.pipelines.choice import ChoicePipeline
 from llmcli.pipelines.completion import CompletionPipeline
 from llmcli.pipelines.prefix import PrefixCache
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 from llmcli.prompts import Rendered
 from llmcli.schemas import Generation
-
-ROWS, TOKENS = 32, 4096
-"""A batch's most rows and most padded tokens; measured on two CPU cores, larger ones are no faster."""
 
 
 class CausalModel:
@@ -62,8 +61,13 @@ class CausalModel:
         longest = max(map(len, encoded), default=0) + (generation.max_new_tokens or 0)
         return self._batches(encoded, work, budget=budget, padded=longest <= self._sliding_window)
 
-    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+    def choose(
+        self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+    ) -> list[Choice]:
         """See Model."""
+        if multi:
+            raise ModelError("a causal model weighs labels against each other", code="wrong-task",
+                             hint="give a zero-shot model")  # fmt: skip
         words = {name: [tuple(self.encoder.ids(word)) for word in group] for name, group in labels.items()}
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
 
@@ -87,6 +91,10 @@ class CausalModel:
             ):
                 results[index] = result
         return results
+
+    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+        """A causal model answers in words of its own."""
+        raise ModelError("a causal model marks no answers", code="wrong-task", hint="give a question-answering model")
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""

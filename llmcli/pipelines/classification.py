@@ -8,77 +8,50 @@ from typing import Any
 
 from transformers import TextClassificationPipeline
 
-from llmcli import batching
-from llmcli.errors import GenerationError, ModelError
-from llmcli.pipelines import Choice, Completion, Emit
-from llmcli.pipelines.causal import ROWS, TOKENS
-from llmcli.pipelines.tokens import Encoder
+from llmcli.errors import GenerationError
+from llmcli.pipelines import Choice
+from llmcli.pipelines.base import HeadModel
 from llmcli.prompts import Rendered
-from llmcli.schemas import Generation
+
+Pair = dict[str, str]
 
 
-class ClassificationModel:
-    """Implements :class:`llmcli.pipelines.Model` for a checkpoint with a classification head."""
+class ClassificationModel(HeadModel):
+    """A checkpoint with a classification head: the labels are its own."""
 
-    def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None) -> None:
-        special = encoder.tokenizer.num_special_tokens_to_add(pair=False)
-        self.context_window = window
-        self._special = special
-        self._encoder = encoder
-        self._budget = batching.Budget(batch_size or ROWS, TOKENS)
-        self._pipeline = TextClassificationPipeline(model=model, tokenizer=encoder.tokenizer, device=model.device)
+    def __init__(self, model: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(model, *arguments, **options)
+        tokenizer = self.encoder.tokenizer
+        self._pipeline = TextClassificationPipeline(model=model, tokenizer=tokenizer, device=model.device)
 
-    def count(self, text: str) -> int:
+    def choose(
+        self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+    ) -> list[Choice]:
         """See Model."""
-        return len(self._encoder.ids(text))
+        items = [({"text": prompt.row}, self.size(prompt)) for prompt in prompts]
+        several = multi or self.model.config.problem_type == "multi_label_classification"
+        found = self.scores(items, function="sigmoid" if several else "softmax")
+        return [Choice(scores, length) for scores, (_, length) in zip(found, items, strict=True)]
 
-    def truncate(self, text: str, tokens: int) -> str:
-        """See Model."""
-        return self._encoder.truncate(text, tokens)
+    def scores(self, items: Sequence[tuple[Pair, int]], *, function: str) -> list[dict[str, float]]:
+        """The score of each label of the head, for texts (or pairs) of known length."""
 
-    def size(self, prompt: Rendered) -> int:
-        """See Model."""
-        return self.count(prompt.row) + int(self._special)
+        def work(batch: list[tuple[Pair, int]]) -> list[dict[str, float]]:
+            rows = self._pipeline(
+                [pair for pair, _ in batch],
+                top_k=None,
+                function_to_apply=function,
+                batch_size=len(batch),
+                split_special_tokens=True,
+            )
+            if len(rows) != len(batch):
+                raise GenerationError("the pipeline lost rows", code="row-loss")
+            return [_finite({str(item["label"]): float(item["score"]) for item in row}) for row in rows]
 
-    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
-        """See Model: the labels are the checkpoint's own."""
-        lengths = [self.size(prompt) for prompt in prompts]
-        items = list(zip([prompt.row for prompt in prompts], lengths, strict=True))
-        return batching.run(items, lengths, self._work, budget=self._budget)
-
-    def _work(self, batch: list[tuple[str, int]]) -> list[Choice]:
-        rows = self._pipeline(
-            [text for text, _ in batch], top_k=None, function_to_apply="softmax", batch_size=len(batch)
-        )
-        if len(rows) != len(batch):
-            raise GenerationError("the pipeline lost rows", code="row-loss")
-        choices = []
-        for row, (_, length) in zip(rows, batch, strict=True):
-            scores = {str(item["label"]): float(item["score"]) for item in row}
-            if not all(map(math.isfinite, scores.values())):
-                raise GenerationError("the model's scores are not finite", code="non-finite")
-            choices.append(Choice(scores, length))
-        return choices
-
-    def complete(
-        self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
-    ) -> list[list[Completion]]:
-        """A classifier makes no text."""
-        raise _refused("generate text")
-
-    def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
-        """A classifier makes no text."""
-        raise _refused("generate text")
-
-    def ending(self, text: str) -> float:
-        """A classifier makes no text."""
-        raise _refused("generate text")
-
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """A classifier is not used for embeddings."""
-        raise _refused("summarize")
+        return self.batched(items, [length for _, length in items], work)
 
 
-def _refused(what: str) -> ModelError:
-    return ModelError(f"this model is a classifier and cannot {what}", code="wrong-task",
-                      hint="use it with sentiment, or give another --model")  # fmt: skip
+def _finite(scores: dict[str, float]) -> dict[str, float]:
+    if not all(map(math.isfinite, scores.values())):
+        raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+    return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +32,19 @@ class Batch:
 class Encoder:
     """A tokenizer as llmcli uses it: never a truncation, never a control token from the user's text."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, chat_template_kwargs: Mapping[str, Any] | None = None) -> None:
         self.tokenizer = tokenizer
+        self._template = dict(chat_template_kwargs or {})
         self._prefixes: dict[str, tuple[int, ...]] = {}
 
     def ids(self, text: str) -> list[int]:
         """Tokens of the user's text; what looks like a control token is spelled out."""
         found = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return [int(token) for token in found]
+
+    def sequence(self, text: str, pair: str | None = None) -> list[int]:
+        """Tokens of a whole input, or of a pair, with the special tokens that the checkpoint was trained on."""
+        return [int(token) for token in self.tokenizer(text, pair, split_special_tokens=True)["input_ids"]]
 
     def prompt(self, prompt: Rendered) -> Encoded:
         """Encode a rendered prompt."""
@@ -56,6 +61,7 @@ class Encoder:
             tokenize=True,
             return_dict=True,
             sanitize_control_tokens=True,
+            **self._template,
         )
         return [int(token) for token in encoded["input_ids"]]
 
@@ -66,13 +72,31 @@ class Encoder:
 
     def truncate(self, text: str, tokens: int) -> str:
         """The beginning of a text, of at most so many tokens, cut between characters."""
+        if tokens <= 0:
+            return ""
+        if not self.tokenizer.is_fast:
+            return self._bisect(text, tokens)
         offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]] if tokens > 0 else ""
+        return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
+
+    def _bisect(self, text: str, tokens: int) -> str:
+        """A SentencePiece tokenizer without offsets: the longest beginning that fits, found by halving."""
+        fits, breaks = 0, len(text) + 1
+        while breaks - fits > 1:
+            middle = (fits + breaks) // 2
+            fits, breaks = (middle, breaks) if len(self.ids(text[:middle])) <= tokens else (fits, middle)
+        return text[:fits]
+
+
+OFFSET_POSITIONS = ("roberta", "camembert", "xmod", "mpnet", "longformer", "ibert", "data2vec-text")
+"""Families whose positions begin behind the padding token's: their table holds fewer tokens than rows."""
 
 
 def context_window(config: Any, tokenizer: Any) -> int:
     """The limit from the model's config, else the tokenizer's (often 1e30: no limit known)."""
     names = ("max_position_embeddings", "n_positions", "max_sequence_length")
-    limits = [getattr(config, name, None) for name in names] + [tokenizer.model_max_length]
-    known = [int(limit) for limit in limits if limit and limit < UNBOUNDED]
+    limits = [getattr(config, name, None) for name in names]
+    if limits[0] and any(family in config.model_type for family in OFFSET_POSITIONS):
+        limits[0] -= (config.pad_token_id or 0) + 1
+    known = [int(limit) for limit in [*limits, tokenizer.model_max_length] if limit and limit < UNBOUNDED]
     return min(known) if known else UNBOUNDED

@@ -73,7 +73,8 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     """One result a record: ``text`` and, with several sequences, ``texts``."""
     generation = _generation(config)
     template = config.model.chat and not config.option("raw")
-    room = model.context_window - (generation.max_new_tokens or 0)
+    # An encoder-decoder's answer has a window of its own.
+    room = model.context_window - (0 if config.model.pipeline == "seq2seq" else generation.max_new_tokens or 0)
     results: dict[int, Result] = {}
     todo: list[tuple[int, Rendered, bool]] = []
     for index, record in enumerate(records):
@@ -103,7 +104,9 @@ def _complete(
 def _generation(config: RunConfig) -> Generation:
     generation = config.generation
     count = config.option("num_return_sequences")
-    update: dict[str, float] = {"max_new_tokens": generation.max_new_tokens or 256}
+    update: dict[str, float] = {}
+    if config.model.pipeline == "causal":
+        update["max_new_tokens"] = generation.max_new_tokens or 256
     if count:
         update["num_return_sequences"] = count
     if count and count > 1 and not generation.sampled and (generation.num_beams or 1) < count:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 512
 """Tokens of a text: longer texts are judged in chunks, weighted by their tokens."""
+SPECIAL = 4
+"""Special tokens around a text, or a text and its hypothesis."""
+HYPOTHESIS = "This example is {label}."
 
 FIELDS = ("label", "score")
 OPTIONAL = {"all_scores": "scores"}
@@ -58,12 +61,10 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``label``, ``score`` and, where asked for, ``scores``."""
-    prompt, labels = config.settings.prompt, config.settings.labels
-    if prompt is None or not labels:
-        raise ConfigError(f"{config.task}: [prompt, labels] must be set")
-    words = {label.name: [f" {word}" for word in label.words or [label.name]] for label in labels}
-    overhead = model.size(prompts.render(prompt, "")) if config.model.pipeline == "causal" else 4
-    budget = min(model.context_window - overhead, READ_AT_ONCE)
+    prompt, words = prompts.of(config), _words(config)
+    longest = max((word for group in words.values() for word in group), key=len)
+    overhead = model.size(prompts.render(prompt, "") if config.model.pipeline == "causal" else Rendered(row=longest))
+    budget = min(model.context_window - overhead - SPECIAL, READ_AT_ONCE)
     fitted: dict[int, chunking.Fitted | LlmcliError] = {}
     pieces: list[Rendered] = []
     for index, record in enumerate(records):
@@ -86,13 +87,25 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     return results
 
 
+def _words(config: RunConfig) -> dict[str, list[str]]:
+    """What stands for each label: words that may follow the prompt, or a hypothesis for a zero-shot model."""
+    labels = config.settings.labels
+    if not labels:
+        raise ConfigError(f"{config.task}: [labels] must be set")
+    if config.model.pipeline == "zero-shot":
+        hypothesis = config.settings.hypothesis or HYPOTHESIS
+        return {label.name: [hypothesis.replace("{label}", label.name)] for label in labels}
+    gap = "" if prompts.of(config).style == "chat" else " "
+    return {label.name: [gap + word for word in label.words or [label.name]] for label in labels}
+
+
 def _at(error: LlmcliError, record: Record) -> LlmcliError:
     error.where = record.where
     return error
 
 
 def _rendered(prompt: Prompt, text: str, config: RunConfig) -> Rendered:
-    if config.model.pipeline == "classification":
+    if config.model.pipeline != "causal":
         return Rendered(row=text)
     return prompts.render(prompt, text.strip())
 
@@ -102,7 +115,7 @@ def calibrate(scores: Mapping[str, float], config: RunConfig) -> dict[str, float
 
     Method: Zhao et al., "Calibrate Before Use" (ICML 2021), with constants measured once and kept in the YAML.
     """
-    if config.model.pipeline == "classification":
+    if config.model.pipeline != "causal":
         return dict(scores)
     bias = {label.name: label.bias for label in config.settings.labels or []}
     heat = config.settings.label_temperature or 1.0

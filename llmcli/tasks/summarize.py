@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Option
 
 from llmcli import chunking, languages, prompts, ranking
-from llmcli.errors import ConfigError, InputError, LlmcliError
+from llmcli.errors import InputError, LlmcliError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
-from llmcli.pipelines import Emit, Model
+from llmcli.pipelines import Completion, Emit, Model
+from llmcli.prompts import Rendered
 from llmcli.records import Record, Result
 
 if TYPE_CHECKING:
@@ -64,23 +65,29 @@ def command(
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``text`` and the ``method`` that made it."""
-    results = []
-    for record in records:
+    extractive = _method(config) == "extractive"
+    results: dict[int, Result] = {}
+    drafts: dict[int, Draft] = {}
+    for index, record in enumerate(records):
         try:
-            results.append(_summarize(model, config, record))
+            if extractive:
+                results[index] = _extractive(model, config, record)
+            else:
+                drafts[index] = _draft(model, config, record)
         except LlmcliError as error:
             error.where = record.where
-            results.append(Result(record.id, model=config.model.name, record=record, error=error))
-    return results
+            results[index] = Result(record.id, model=config.model.name, record=record, error=error)
+    _write(model, config, list(drafts.values()))
+    results |= {index: _abstractive(draft, model, config) for index, draft in drafts.items()}
+    return [results[index] for index in range(len(records))]
 
 
-def _summarize(model: Model, config: RunConfig, record: Record) -> Result:
-    method = config.option("method", "auto")
+def _method(config: RunConfig) -> str:
+    """``auto``: what measures best for a causal model; a checkpoint trained to summarize writes."""
+    method = str(config.option("method", "auto"))
     if method == "auto":
-        method = config.option("auto_method", "extractive")
-    if method == "extractive":
-        return _extractive(model, config, record)
-    return _abstractive(model, config, record)
+        method = "abstractive" if config.model.pipeline == "seq2seq" else config.option("auto_method", "extractive")
+    return method
 
 
 def _extractive(model: Model, config: RunConfig, record: Record) -> Result:
@@ -132,32 +139,63 @@ def _language(text: str) -> str:
         return "en"
 
 
-def _abstractive(model: Model, config: RunConfig, record: Record) -> Result:
-    prompt = config.settings.prompt
-    if prompt is None:
-        raise ConfigError(f"{config.task}: [prompt] must be set")
-    limit = int(config.option("sentences") or 2)
-    generation = config.generation
-    room = min(model.context_window, READ_AT_ONCE) - (generation.max_new_tokens or 128)
-    budget = room - model.size(prompts.render(prompt, "", variables={"sentences": str(limit)}))
+@dataclass
+class Draft:
+    """A summary in the making: the pieces still to be summarized, and what was made of them last."""
+
+    record: Record
+    fit: chunking.Fitted
+    budget: int
+    pieces: list[str]
+    made: list[Completion] = field(default_factory=list)
+    spent: tuple[int, int] = (0, 0)
+
+    @property
+    def text(self) -> str:
+        """The summaries of the pieces, one a line."""
+        return "\n".join(completion.text.strip() for completion in self.made)
+
+
+def _draft(model: Model, config: RunConfig, record: Record) -> Draft:
+    # An encoder-decoder's answer has a window of its own.
+    answer_room = 0 if config.model.pipeline == "seq2seq" else config.generation.max_new_tokens or 128
+    budget = min(model.context_window, READ_AT_ONCE) - answer_room - model.size(_prompt("", config))
     fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
-    pieces, made, spent = fit.pieces, [], [0, 0]
-    while True:
-        rendered = [prompts.render(prompt, piece.strip(), variables={"sentences": str(limit)}) for piece in pieces]
-        made = [completions[0] for completions in model.complete(rendered, generation)]
-        spent = [spent[0] + sum(c.input_tokens for c in made), spent[1] + sum(c.output_tokens for c in made)]
-        text = "\n".join(c.text.strip() for c in made)
-        shorter = model.count(text) < sum(model.count(piece) for piece in pieces)
-        if len(pieces) == 1 or not shorter:
-            break
-        pieces = chunking.chunks(text, budget=budget, count=model.count)
-    final = _joint(_language(text)).join(chunking.sentences(text, _language(text))[:limit])
-    tokens = model.count(record.text)
-    cut = made[-1].finish_reason
+    return Draft(record, fit, budget, fit.pieces)
+
+
+def _prompt(piece: str, config: RunConfig) -> Rendered:
+    limit = int(config.option("sentences") or 2)
+    return prompts.render(prompts.of(config), piece.strip(), variables={"sentences": str(limit)})
+
+
+def _write(model: Model, config: RunConfig, drafts: list[Draft]) -> None:
+    """Summarize the pieces, then the summaries, until each text has one; a round takes all texts together."""
+    while drafts:
+        rows = [_prompt(piece, config) for draft in drafts for piece in draft.pieces]
+        made = iter([completions[0] for completions in model.complete(rows, config.generation)])
+        again = []
+        for draft in drafts:
+            draft.made = [next(made) for _ in draft.pieces]
+            draft.spent = (draft.spent[0] + sum(c.input_tokens for c in draft.made),
+                           draft.spent[1] + sum(c.output_tokens for c in draft.made))  # fmt: skip
+            shorter = model.count(draft.text) < sum(model.count(piece) for piece in draft.pieces)
+            if len(draft.pieces) > 1 and shorter:
+                draft.pieces = chunking.chunks(draft.text, budget=draft.budget, count=model.count)
+                again.append(draft)
+        drafts = again
+
+
+def _abstractive(draft: Draft, model: Model, config: RunConfig) -> Result:
+    text, record = draft.text, draft.record
+    sentences = chunking.sentences(text, _language(text))
+    limit = config.option("sentences") or (None if config.model.pipeline == "seq2seq" else 2)
+    tokens, cut = model.count(record.text), any(made.finish_reason == "length" for made in draft.made)
     return Result(
-        record.id, {"text": final, "method": "abstractive"}, model=config.model.name,
-        input_tokens=spent[0], output_tokens=spent[1], finish_reason=cut, chunks=len(fit.pieces),
-        truncated=fit.truncated, record=record, notices=_covered(tokens, len(fit.pieces), model),
+        record.id, {"text": _joint(_language(text)).join(sentences[:limit]), "method": "abstractive"},
+        model=config.model.name, input_tokens=draft.spent[0], output_tokens=draft.spent[1],
+        finish_reason="length" if cut else "stop", chunks=len(draft.fit.pieces), truncated=draft.fit.truncated,
+        record=record, notices=_covered(tokens, len(draft.fit.pieces), model),
     )  # fmt: skip
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from llmcli import chunking, completion, languages, prompts
-from llmcli.errors import ConfigError, LlmcliError, UsageError
+from llmcli.errors import LlmcliError, UsageError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
 """What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""
+SPECIAL = 32
+"""Tokens kept free for an encoder's special tokens and a task prefix ("translate English to German: ")."""
 
 FIELDS = ("text", "source", "target")
 WINDOW = 16
@@ -83,7 +85,7 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
             source = _source(record.text, config)
             _check_pair(source, target, config)
             lines = [Line(text, ()) for text in record.text.split("\n")] if source == target else [
-                split(line, source) for line in record.text.split("\n")]  # fmt: skip
+                _fitted(split(line, source), model, config) for line in record.text.split("\n")]  # fmt: skip
             todo.append((index, source, lines))
         except LlmcliError as error:
             if isinstance(error, UsageError):
@@ -97,7 +99,7 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
 
 
 def _target(config: RunConfig) -> str:
-    name = config.option("to")
+    name = config.option("to") or (config.model.targets[0] if len(config.model.targets) == 1 else "")
     if not name:
         raise UsageError("no target language", hint="give --to LANG, for example --to fr")
     target = languages.parse(name)
@@ -110,18 +112,17 @@ def _source(text: str, config: RunConfig) -> str:
     name = config.option("from_", "auto")
     if name != "auto":
         return languages.parse(name)
-    allowed = config.model.languages or list(languages.COMMON)
-    return languages.detect(text, allowed)
+    allowed = config.model.sources or list(languages.COMMON)
+    return allowed[0] if len(allowed) == 1 else languages.detect(text, allowed)
 
 
 def _check_pair(source: str, target: str, config: RunConfig) -> None:
-    known = config.model.languages
-    for code in (source, target):
+    for code, known, way in ((source, config.model.sources, "from"), (target, config.model.targets, "to")):
         if known and code not in known:
             raise UsageError(
-                f"{config.model.name} does not know {languages.name(code)}",
+                f"{config.model.name} does not translate {way} {languages.name(code)}",
                 code="bad-pair",
-                hint=f"it knows {', '.join(known)}",
+                hint=f"it translates {way} {', '.join(known)}",
             )
 
 
@@ -136,12 +137,22 @@ def split(line: str, language: str) -> Line:
     return Line(mark, tuple(chunking.sentences(stripped, language)), body[len(stripped) :])
 
 
+def _fitted(line: Line, model: Model, config: RunConfig) -> Line:
+    """The line with sentences that its encoder can read. A causal model's window is far longer than a sentence."""
+    if config.model.pipeline != "seq2seq":
+        return line
+    budget = model.context_window - SPECIAL
+    fitted = [
+        chunking.fit(sentence, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
+        for sentence in line.sentences
+    ]
+    return replace(line, sentences=tuple(piece for fit in fitted for piece in fit.pieces))
+
+
 def _translate(
     model: Model, config: RunConfig, todo: list[tuple[int, str, list[Line]]], target: str
 ) -> list[Completion]:
-    prompt = config.settings.prompt
-    if prompt is None:
-        raise ConfigError(f"{config.task}: [prompt] must be set")
+    prompt = prompts.of(config)
     generation = config.generation
     rows: list[Rendered] = []
     longest = 0
@@ -151,9 +162,9 @@ def _translate(
             longest = max(longest, model.count(sentence))
     if not rows:
         return []
-    if generation.max_new_tokens is None:
+    if generation.max_new_tokens is None and config.model.pipeline == "causal":
         generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
-    if not config.option("rerank") or (generation.num_beams or 1) == 1:
+    if not config.option("rerank") or (generation.num_beams or 1) == 1 or config.model.pipeline != "causal":
         return [completions[0] for completions in model.complete(rows, generation)]
     generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
     return _rerank(model, config, todo, model.complete(rows, generation), target)
@@ -188,7 +199,8 @@ def _prompt(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rende
         {"text": shot[source], "answer": shot[target]} for shot in prompt.examples if source in shot and target in shot
     ]
     names = {"source": languages.name(source), "target": languages.name(target)}
-    return prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
+    rendered = prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
+    return replace(rendered, source=source, target=target)
 
 
 def _result(

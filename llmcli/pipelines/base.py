@@ -1,0 +1,81 @@
+"""What all checkpoints with a head of their own share; each overrides what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from llmcli import batching
+from llmcli.batching import Budget
+from llmcli.errors import ModelError
+from llmcli.pipelines import Choice, Completion, Emit, Span
+from llmcli.pipelines.tokens import Encoder
+from llmcli.prompts import Rendered
+from llmcli.schemas import Generation
+
+T = TypeVar("T")
+R = TypeVar("R")
+ROWS, TOKENS = 32, 4096
+"""A batch's most rows and most padded tokens; measured on two CPU cores, larger ones are no faster."""
+
+
+class HeadModel:
+    """Implements :class:`llmcli.pipelines.Model`; what a head cannot do is refused with ModelError."""
+
+    def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None) -> None:
+        self.model = model
+        self.encoder = encoder
+        self.context_window = window
+        self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
+
+    def batched(
+        self, items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, alone: bool = False
+    ) -> list[R]:
+        """One result an item, in order, each in a batch of its own if ``alone``; see :func:`llmcli.batching.run`."""
+        budget = Budget(1, self._budget.tokens) if alone else self._budget
+        return batching.run(items, lengths, work, budget=budget)
+
+    def count(self, text: str) -> int:
+        """See Model."""
+        return len(self.encoder.ids(text))
+
+    def truncate(self, text: str, tokens: int) -> str:
+        """See Model."""
+        return self.encoder.truncate(text, tokens)
+
+    def size(self, prompt: Rendered) -> int:
+        """See Model."""
+        return len(self.encoder.sequence(prompt.prefix + prompt.row))
+
+    def complete(
+        self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
+    ) -> list[list[Completion]]:
+        """See Model."""
+        raise self.refused("generate text")
+
+    def choose(
+        self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+    ) -> list[Choice]:
+        """See Model."""
+        raise self.refused("choose labels")
+
+    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+        """See Model."""
+        raise self.refused("mark an answer in a text")
+
+    def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
+        """See Model."""
+        raise self.refused("score text")
+
+    def ending(self, text: str) -> float:
+        """See Model."""
+        raise self.refused("score text")
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """See Model."""
+        raise self.refused("compare sentences")
+
+    def refused(self, what: str) -> ModelError:
+        """The error of a use that the checkpoint's head does not allow."""
+        head = type(self.model).__name__
+        return ModelError(f"a {head} cannot {what}", code="wrong-task", hint="give another --model")

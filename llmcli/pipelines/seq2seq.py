@@ -1,0 +1,211 @@
+"""Encoder-decoder checkpoints: Marian, T5, BART, Pegasus, mBART-50, M2M100, NLLB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from llmcli import languages
+from llmcli.errors import GenerationError, UsageError
+from llmcli.pipelines import Completion, Emit
+from llmcli.pipelines.base import HeadModel
+from llmcli.pipelines.completion import DEFAULT_MAX_NEW_TOKENS, pad_id
+from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
+from llmcli.pipelines.tokens import Encoder
+from llmcli.prompts import Rendered
+from llmcli.schemas import Generation
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Token ids of sources that share a target language; ``forced`` is that language's token, if the model has one."""
+
+    rows: tuple[tuple[int, ...], ...]
+    forced: int | None = None
+
+
+class Seq2SeqPipeline(Pipeline):  # type: ignore[misc]
+    """Text in, text out: one call takes one :class:`Inputs` and gives, for each row, its completions.
+
+    What the generation settings leave open is the checkpoint's own: beams, lengths, penalties.
+    """
+
+    _pipeline_calls_generate = True
+
+    def __init__(self, *, model: Any, tokenizer: Any, encoder: Encoder | None = None, **kwargs: Any) -> None:
+        super().__init__(model=model, tokenizer=tokenizer, **kwargs | {"device": model.device})
+        self._encoder = encoder or Encoder(tokenizer)
+        # Not a sentence of the text but Pegasus' mark for a line break.
+        self._newline = "<n>" if model.config.model_type == "pegasus" else None
+
+    def _sanitize_parameters(
+        self, generation: Generation | None = None, emit: Emit | None = None, **_: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        generation = generation or Generation()
+        return {}, {"generation": generation, "emit": emit}, {"generation": generation}
+
+    def preprocess(self, inputs: Inputs | str) -> dict[str, Any]:
+        """Right-pad: ``input_ids`` and ``attention_mask``, (rows, width). A plain text is one row."""
+        if isinstance(inputs, str):
+            inputs = Inputs((tuple(self._encoder.sequence(inputs)),))
+        width = max(map(len, inputs.rows))
+        pad = pad_id(self.tokenizer)
+        return {
+            "input_ids": torch.tensor([[*row, *[pad] * (width - len(row))] for row in inputs.rows]),
+            "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in inputs.rows]),
+            "lengths": [len(row) for row in inputs.rows],
+            "forced": inputs.forced,
+        }
+
+    def _forward(self, inputs: dict[str, Any], *, generation: Generation, emit: Emit | None = None) -> dict[str, Any]:
+        config = self.config(generation, forced=inputs["forced"])
+        extra: dict[str, Any] = {}
+        stop = generation.stop or []
+        if stop:
+            extra["stopping_criteria"] = StoppingCriteriaList([Stop(self._encoder, stop, 1)])
+        beams = config.num_beams or self.model.generation_config.num_beams or 1
+        if emit is not None and beams == 1 and (config.num_return_sequences or 1) == 1:
+            extra["streamer"] = Streamer(self._encoder, emit, stop)
+        if generation.sampled and generation.seed is not None:
+            torch.manual_seed(generation.seed)
+        made = self.model.generate(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            generation_config=config,
+            logits_processor=LogitsProcessorList([Finite()]),
+            return_dict_in_generate=True,
+            output_scores=beams > 1,
+            **extra,
+        )
+        scores = made.sequences_scores.tolist() if beams > 1 else [0.0] * len(made.sequences)
+        # The decoder's start token is no token of the answer.
+        return {"made": made.sequences[:, 1:], "scores": scores, "lengths": inputs["lengths"]}
+
+    def config(self, generation: Generation, *, forced: int | None = None) -> GenerationConfig:
+        """The settings given; the rest is filled from the checkpoint's by ``generate``."""
+        own = self.model.generation_config
+        values = generation.model_dump(exclude_none=True, exclude={"stop", "seed", "temperature", "min_new_tokens"})
+        values["do_sample"] = generation.sampled
+        if generation.sampled:
+            values = {"num_beams": 1, "top_k": 0} | values | {"temperature": generation.temperature}
+        elif (values.get("num_return_sequences") or 1) > (values.get("num_beams") or own.num_beams or 1):
+            values["num_beams"] = values["num_return_sequences"]
+        most = values.pop("max_new_tokens", None) or own.max_new_tokens or (own.max_length or 0) - 1
+        most = most if most > 0 else DEFAULT_MAX_NEW_TOKENS
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        values["max_new_tokens"] = min(most, positions - 1) if positions else most
+        least = generation.min_new_tokens
+        if least is None:
+            least = own.min_new_tokens or max((own.min_length or 0) - 1, 0)
+        values |= {"min_new_tokens": min(least, values["max_new_tokens"]), "min_length": 0}
+        if forced is not None:
+            values["forced_bos_token_id"] = forced
+        start = own.decoder_start_token_id
+        return GenerationConfig(
+            **values,
+            decoder_start_token_id=getattr(self.model.config, "decoder_start_token_id", None)
+            if start is None
+            else start,
+            pad_token_id=pad_id(self.tokenizer),
+            eos_token_id=self._eos(),
+        )
+
+    def _eos(self) -> Any:
+        own = self.model.generation_config.eos_token_id
+        return self.tokenizer.eos_token_id if own is None else own
+
+    def postprocess(self, outputs: dict[str, Any], *, generation: Generation) -> list[list[Completion]]:
+        """Cut each text at its end-of-sequence token or stop string, and name the finish reason."""
+        eos = self._eos()
+        ends = set(eos if isinstance(eos, list) else [eos])
+        rows = [finish(self._encoder, row, ends=ends, stop=generation.stop or []) for row in outputs["made"].tolist()]
+        each = len(rows) // len(outputs["lengths"])
+        completions = [
+            Completion(self._plain(text), outputs["lengths"][place // each], tokens, reason, score)
+            for place, ((text, tokens, reason), score) in enumerate(zip(rows, outputs["scores"], strict=True))
+        ]
+        return [completions[place : place + each] for place in range(0, len(completions), each)]
+
+    def _plain(self, text: str) -> str:
+        return text.replace(self._newline, "\n") if self._newline else text
+
+
+PIPELINE_REGISTRY.register_pipeline("seq2seq", pipeline_class=Seq2SeqPipeline, pt_model=AutoModelForSeq2SeqLM)
+
+
+class Seq2SeqModel(HeadModel):
+    """A checkpoint with an encoder and a decoder. ``codes``: language tokens that are not found by themselves."""
+
+    def __init__(self, model: Any, encoder: Encoder, *, codes: Mapping[str, str] | None = None, **options: Any) -> None:
+        super().__init__(model, encoder, **options)
+        tokenizer = encoder.tokenizer
+        known = [*tokenizer.all_special_tokens, *getattr(tokenizer, "supported_language_codes", [])]
+        self._codes = languages.codes(map(str, known)) | dict(codes or {})
+        self._pipeline = Seq2SeqPipeline(model=model, tokenizer=tokenizer, encoder=encoder)
+
+    def encode(self, prompt: Rendered) -> tuple[tuple[int, ...], int | None]:
+        """Token ids of a source, and the token that begins its translation (None: the model has no such tokens)."""
+        tokenizer, text = self.encoder.tokenizer, prompt.prefix + prompt.row
+        if hasattr(tokenizer, "supported_language_codes"):
+            return self._marian(text, prompt.target), None
+        if not (self._codes and prompt.target and hasattr(tokenizer, "src_lang")):
+            return tuple(self.encoder.sequence(text)), None
+        # M2M100's tokenizer is told ``fr``, its token is ``__fr__``.
+        source = self._code(prompt.source).strip("_")
+        if tokenizer.src_lang != source:
+            tokenizer.src_lang = source
+        return tuple(self.encoder.sequence(text)), int(tokenizer.convert_tokens_to_ids(self._code(prompt.target)))
+
+    def _marian(self, text: str, target: str) -> tuple[int, ...]:
+        """Marian with several targets reads the target's token first; a text cannot name it: a space keeps it text."""
+        ids = self.encoder.sequence(f" {text}" if text.startswith(">>") else text)
+        if not (self._codes and target):
+            return tuple(ids)
+        return (int(self.encoder.tokenizer.convert_tokens_to_ids(self._code(target))), *ids)
+
+    def _code(self, language: str) -> str:
+        if language not in self._codes:
+            known = ", ".join(sorted(self._codes))
+            raise UsageError(
+                f"the model does not know {languages.name(language)}", code="bad-pair", hint=f"it knows {known}"
+            )
+        return self._codes[language]
+
+    def size(self, prompt: Rendered) -> int:
+        """See Model."""
+        return len(self.encode(prompt)[0])
+
+    def complete(
+        self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
+    ) -> list[list[Completion]]:
+        """See Model. Sampled rows run one by one. A text shorter than the checkpoint's least answer is not drawn out.
+
+        Raises GenerationError for a text beyond the window, UsageError for a language that the model lacks.
+        """
+        alone = generation.sampled or emit is not None
+        encoded = [self.encode(prompt) for prompt in prompts]
+        if any(len(ids) > self.context_window for ids, _ in encoded):
+            raise GenerationError("the text is longer than the context window", code="too-long", hint="see --on-long")
+        least = self._pipeline.config(generation).min_new_tokens or 0
+        results: list[list[Completion]] = [[] for _ in encoded]
+        keys = [(forced, len(ids) <= least and generation.min_new_tokens is None) for ids, forced in encoded]
+        for key in dict.fromkeys(keys):
+            forced, short = key
+            own = generation.model_copy(update={"min_new_tokens": 0}) if short else generation
+
+            def work(
+                batch: list[tuple[int, ...]], forced: int | None = forced, own: Generation = own
+            ) -> list[list[Completion]]:
+                found: list[list[Completion]] = self._pipeline(Inputs(tuple(batch), forced), generation=own, emit=emit)
+                return found
+
+            group = [place for place, found in enumerate(keys) if found == key]
+            items = [encoded[place][0] for place in group]
+            for place, result in zip(group, self.batched(items, list(map(len, items)), work, alone=alone), strict=True):
+                results[place] = result
+        return results

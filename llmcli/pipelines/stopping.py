@@ -1,0 +1,95 @@
+"""What ends or refuses generation step by step: stop strings, scores that are no numbers; and streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor, StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
+
+from llmcli.errors import GenerationError
+from llmcli.pipelines import Emit
+from llmcli.pipelines.tokens import Encoder
+
+
+def finish(encoder: Encoder, row: list[int], *, ends: set[int], stop: Sequence[str]) -> tuple[str, int, str]:
+    """Text, number of tokens and finish reason of generated tokens: cut at an end token or a stop string."""
+    end = next((place for place, token in enumerate(row) if token in ends), None)
+    text = encoder.decode(row if end is None else row[:end])
+    cut = first_stop(text, stop)
+    reason = "length" if end is None and cut is None else "stop"
+    tokens = len(row) if end is None else end + 1
+    return (text if cut is None else text[:cut]), tokens, reason
+
+
+def first_stop(text: str, stop: Sequence[str]) -> int | None:
+    """Where the earliest stop string begins, or None."""
+    places = [place for word in stop if (place := text.find(word)) >= 0]
+    return min(places) if places else None
+
+
+class Finite(LogitsProcessor):  # type: ignore[misc]
+    """Refuse scores that are not numbers: broken weights otherwise look like an answer."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """See LogitsProcessor: scores are (rows, vocabulary)."""
+        if not bool(torch.isfinite(scores.amax(dim=-1)).all()):
+            raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+        return scores
+
+
+class Stop(StoppingCriteria):  # type: ignore[misc]
+    """Stop a row when a stop string stands in its newest tokens; only the tail is decoded each step."""
+
+    TAIL = 16
+
+    def __init__(self, encoder: Encoder, stop: Sequence[str], start: int) -> None:
+        self._encoder, self._stop, self._start = encoder, stop, start
+        self._tail = self.TAIL + max(len(word) for word in stop)
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """See StoppingCriteria: one truth value a row."""
+        begin = max(self._start, input_ids.shape[1] - self._tail)
+        texts = [self._encoder.decode(row) for row in input_ids[:, begin:].tolist()]
+        return torch.tensor([first_stop(text, self._stop) is not None for text in texts], device=input_ids.device)
+
+
+class Streamer(BaseStreamer):  # type: ignore[misc]
+    """Emit text as it becomes certain: whole characters, and nothing that may begin a stop string."""
+
+    def __init__(self, encoder: Encoder, emit: Emit, stop: Sequence[str]) -> None:
+        self._encoder, self._emit, self._stop = encoder, emit, stop
+        self._ids: list[int] = []
+        self._sent = 0
+        self._prompt = True
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take the prompt (ignored), then one token a step."""
+        if self._prompt:
+            self._prompt = False
+            return
+        self._ids.extend(value.flatten().tolist())
+        text = self._encoder.decode(self._ids)
+        cut = first_stop(text, self._stop)
+        if cut is not None:
+            self._send(text[:cut])
+        elif not text.endswith("�"):
+            self._send(text[: len(text) - _overlap(text, self._stop)])
+
+    def end(self) -> None:
+        """Send what was held back."""
+        text = self._encoder.decode(self._ids)
+        cut = first_stop(text, self._stop)
+        self._send(text if cut is None else text[:cut])
+
+    def _send(self, text: str) -> None:
+        if len(text) > self._sent:
+            self._emit(text[self._sent :])
+            self._sent = len(text)
+
+
+def _overlap(text: str, stop: Sequence[str]) -> int:
+    """How many last characters of ``text`` could begin a stop string."""
+    return max((n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0)
