@@ -123,7 +123,7 @@ class Remote:
             except Broken as error:
                 if spoken:
                     raise WorkerError(
-                        f"the worker was lost ({error})", code="worker-lost", hint="run it again"
+                        f"the worker was lost: {error}", code="worker-lost", hint="run it again"
                     ) from error
                 _say(self._request, f"the worker was lost ({error})")
             self._local = _local(self._request, self._report)

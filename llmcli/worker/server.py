@@ -234,8 +234,8 @@ class Server:
         models = self._sessions.models
         return {"kind": "status", "running": True, "pid": os.getpid(), "version": __version__,
                 "uptime": round(now - self._started, 1), "idle": 0.0 if self._jobs else round(now - self._used, 1),
-                "keep_alive": self._keep_alive, "requests": self._requests, "sessions": len(self._open),
-                "memory": _memory(), "limit": models.limit, "models": models.list(),
+                "keep_alive": self._keep_alive, "requests": self._requests,
+                "sessions": len(self._open), "jobs": self._jobs, "memory": _memory(), "limit": models.limit, "models": models.list(),
                 "socket": str(self._place.socket), "log": str(self._place.log)}  # fmt: skip
 
 
@@ -318,10 +318,9 @@ def main(arguments: list[str]) -> NoReturn:
 
     async def serve() -> None:
         await Server(place, lock=lock, keep_alive=keep, memory=limit).serve()
-
-    try:
-        asyncio.run(serve())
-    finally:
         logging.shutdown()
-        # Threads may hang in a model: nothing of theirs is wanted.
+        # At once: threads may be deep in a model, and who asked it to stop waits until the system hangs up.
         os._exit(0)
+
+    asyncio.run(serve())
+    raise AssertionError("serve() does not return")
