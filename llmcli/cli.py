@@ -17,6 +17,7 @@ from llmcli import __version__, settings, tasks
 from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed, UsageError
 from llmcli.options import Request, flatten
 from llmcli.output import say
+from llmcli.worker import commands
 
 if TYPE_CHECKING:
     from llmcli.output import Writer
@@ -113,17 +114,17 @@ def _report(error: LlmcliError) -> int:
 
 def execute(request: Request) -> int:
     """Run a task's request, and give the exit code. Errors of the whole run are raised."""
-    from llmcli import config, journal, progress, readers, runner
+    from llmcli import journal, progress, readers, runner
     from llmcli.output import Writer
+    from llmcli.worker import client
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     output = request.output
-    run = config.resolve(request.task, request.flags, offline=request.offline)
     total = readers.count(request) if request.batch and not output.quiet else None
     with contextlib.ExitStack() as stack:
-        report = stack.enter_context(progress.preparing(run.model, quiet=output.quiet, bar=not output.no_progress))
-        session = runner.Local(run, report=report)
+        report = stack.enter_context(progress.preparing(quiet=output.quiet, bar=not output.no_progress))
+        session = stack.enter_context(contextlib.closing(client.session(request, report=report)))
         kept = journal.place(request)
         done = None
         if kept is not None:
@@ -193,3 +194,4 @@ for _name in tasks.names():
     _task = tasks.get(_name)
     app.command(_name, help=inspect.cleandoc(_task.command.__doc__))(_command(flatten(_task.command)))
 app.add_typer(settings.app, name="config")
+app.add_typer(commands.app, name="worker")

@@ -16,7 +16,17 @@ from typing import Any
 from llmcli import places
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import inference, names
-from llmcli.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, load, load_yaml, parse
+from llmcli.schemas import (
+    Generation,
+    ModelConfig,
+    Settings,
+    TaskConfig,
+    UserConfig,
+    WorkerSettings,
+    load,
+    load_yaml,
+    parse,
+)
 
 Layer = tuple[str, dict[str, Any]]
 MERGED = ("generation", "options")
@@ -137,11 +147,18 @@ def _user(task: str) -> list[Layer]:
         return []
     user = load(UserConfig, path)
     general = _dump(user)
-    general.pop("tasks", None)
+    for own in ("tasks", "worker"):
+        general.pop(own, None)
     layers = [(str(path), general)]
     if task in user.tasks:
         layers.append((f"{path}, tasks.{task}", _dump(user.tasks[task])))
     return layers
+
+
+def worker() -> WorkerSettings:
+    """The user's settings of the worker. Raises ConfigError."""
+    path = places.user() / "config.yaml"
+    return load(UserConfig, path).worker if path.is_file() else WorkerSettings()
 
 
 def _environment() -> dict[str, Any]:

@@ -93,6 +93,11 @@ class ModelOptions:
         bool, Option("--offline", help="Never fetch anything; a missing model is an error.",
                      rich_help_panel=MODEL)
     ] = False  # fmt: skip
+    worker: Annotated[
+        bool | None,
+        Option("--worker/--no-worker", help="Ask the warm worker, which keeps models loaded, or work in this process.",
+               rich_help_panel=MODEL, show_default=False),
+    ] = None  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,9 @@ class OutputOptions:
     quiet: Annotated[bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)] = (
         False
     )
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Say on stderr what is used.", rich_help_panel=OUTPUT)] = (
+        False
+    )
     no_progress: Annotated[bool, Option("--no-progress", help="No progress bar.", rich_help_panel=OUTPUT)] = False
     debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)] = False
 
@@ -177,6 +185,8 @@ class Request:
     flags: dict[str, Any]
     format: str = "text"
     offline: bool = False
+    worker: bool | None = None
+    """Whether the worker is wanted; None: what the environment says."""
     combine: bool = False
     """Standard input and TEXT make one prompt, in this order."""
     text_field: str = "text"
@@ -223,14 +233,15 @@ def request(
 ) -> Request:
     """Gather the flags that were given (not None, not empty) into a layer of settings."""
     flags = given(model) | {"on_long": source.on_long}
-    offline = bool(flags.pop("offline", False))
+    offline, worker = bool(flags.pop("offline", False)), flags.pop("worker", None)
     if generation is not None:
         flags["generation"] = given(generation)
     if own is not None:
         flags["options"] = given(own)
     flags = {key: value for key, value in flags.items() if value not in (None, {}, [])}
     check(source, output)
-    return Request(task, source, output, flags, format=input_format(source), offline=offline, combine=combine)
+    return Request(task, source, output, flags, format=input_format(source), offline=offline, worker=worker,
+                   combine=combine)  # fmt: skip
 
 
 def check(source: InputOptions, output: OutputOptions) -> None:

@@ -14,22 +14,28 @@ from llmcli.records import Result
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from llmcli.schemas import ModelConfig
-
 
 @contextlib.contextmanager
-def preparing(model: ModelConfig, *, quiet: bool, bar: bool) -> Iterator[Callable[[str, float], None]]:
-    """A ``report(stage, share)`` for the first use of a model; the licence is named there."""
+def preparing(*, quiet: bool, bar: bool) -> Iterator[Preparing]:
+    """A report for the first use of a model."""
     with contextlib.ExitStack() as stack:
-        yield _Report(model, stack, quiet=quiet, bar=bar and sys.stderr is not None and sys.stderr.isatty())
+        yield Preparing(stack, quiet=quiet, bar=bar and sys.stderr is not None and sys.stderr.isatty())
 
 
-class _Report:
-    def __init__(self, model: ModelConfig, stack: contextlib.ExitStack, *, quiet: bool, bar: bool) -> None:
-        self._model, self._stack, self._quiet, self._bar = model, stack, quiet, bar
+class Preparing:
+    """Called with a stage and the share of the work done (0-1); the first call tells of the model and its licence."""
+
+    def __init__(self, stack: contextlib.ExitStack, *, quiet: bool, bar: bool) -> None:
+        self._stack, self._quiet, self._bar = stack, quiet, bar
+        self._name, self._lines = "", list[str]()
         self._update: Callable[[str, float], None] | None = None
 
+    def introduce(self, name: str, lines: list[str]) -> None:
+        """Say which model it is, and the lines that the user is told first."""
+        self._name, self._lines = name, lines
+
     def __call__(self, stage: str, share: float) -> None:
+        """Show how far it is."""
         if self._quiet:
             return
         if self._update is None:
@@ -37,10 +43,8 @@ class _Report:
         self._update(stage, share)
 
     def _start(self) -> Callable[[str, float], None]:
-        model = self._model
-        say(f"llmcli: preparing {model.name}{f' ({model.size})' if model.size else ''}, once; this takes a minute")
-        if model.license:
-            say(f"llmcli: licence: {model.license.name} {model.license.url} {model.license.notice}".rstrip())
+        for line in self._lines:
+            say(f"llmcli: {line}")
         if not self._bar:
             return lambda stage, share: None
         from rich.console import Console
@@ -51,10 +55,10 @@ class _Report:
             console=Console(stderr=True), transient=True,
         )  # fmt: skip
         self._stack.enter_context(bar)
-        task = bar.add_task(model.name, total=1.0)
+        task = bar.add_task(self._name, total=1.0)
 
         def update(stage: str, share: float) -> None:
-            bar.update(task, description=f"{model.name}: {stage}", completed=share)
+            bar.update(task, description=f"{self._name}: {stage}", completed=share)
             if share >= 1.0:
                 bar.stop()
 

@@ -15,11 +15,20 @@ from llmcli.seen import Seen
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.options import Request
     from llmcli.pipelines import Emit, Model
+    from llmcli.progress import Preparing
 
 ROW_ERRORS = (InputError, GenerationError, OutOfMemory)
 """What one row can do wrong; every other error ends the run."""
 Report = Callable[[str, float], None]
+
+
+class Load(Protocol):
+    """Gives the model of a run."""
+
+    def __call__(self, config: RunConfig, *, report: Report) -> Model:
+        """See :func:`llmcli.models.loading.load`."""
 
 
 class Session(Protocol):
@@ -44,17 +53,22 @@ class Session(Protocol):
     def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
         """One result a record, in order. ``emit`` hears the text of a lone record as it is made."""
 
+    def close(self) -> None:
+        """Nothing more is asked."""
+
 
 class Local:
-    """A session in this process; the model is loaded for the first good record."""
+    """A session in this process; the model is loaded, by ``load``, for the first good record."""
 
-    def __init__(self, config: RunConfig, *, report: Report = lambda stage, share: None) -> None:
+    def __init__(
+        self, config: RunConfig, *, report: Report = lambda stage, share: None, load: Load | None = None
+    ) -> None:
         self.config = config
         self.model = config.model.name
         size = config.settings.batch_size
         self.window = max(tasks.window(config.task), size if isinstance(size, int) else 1)
         self.seed = config.generation.seed
-        self._report = report
+        self._report, self._load = report, load
         self._loaded: Model | None = None
 
     @property
@@ -67,10 +81,8 @@ class Local:
     def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
         """See Session. A row that fails is tried apart from its neighbours."""
         if self._loaded is None:
-            from llmcli.models import loading
-
             _check(self.config)
-            self._loaded = loading.load(self.config, report=self._report)
+            self._loaded = (self._load or _loader())(self.config, report=self._report)
         try:
             found: list[Result] = tasks.get(self.config.task).answer(self._loaded, self.config, records, emit=emit)
         except ROW_ERRORS as error:
@@ -79,6 +91,24 @@ class Local:
             half = len(records) // 2
             return self.answer(records[:half]) + self.answer(records[half:])
         return found
+
+    def close(self) -> None:
+        """See Session."""
+
+
+def local(request: Request, *, report: Preparing) -> Local:
+    """A session in this process. Raises ConfigError, ModelError."""
+    from llmcli import config
+
+    run = config.resolve(request.task, request.flags, offline=request.offline)
+    report.introduce(run.model.name, run.model.introduction)
+    return Local(run, report=report)
+
+
+def _loader() -> Load:
+    from llmcli.models import loading
+
+    return loading.load
 
 
 def _check(config: RunConfig) -> None:

@@ -110,10 +110,20 @@ class TaskConfig(Settings):
     description: str
 
 
+class WorkerSettings(Strict):
+    """How the warm worker runs."""
+
+    keep_alive: float = Field(300, ge=-1)
+    """Idle seconds after which it stops; 0: with its last request, -1: never."""
+    memory: float | None = Field(None, gt=0)
+    """The most gigabytes of weights that stay loaded; unset: half of the machine's memory."""
+
+
 class UserConfig(Settings):
-    """``config.yaml`` of the user: settings for all tasks, and for each."""
+    """``config.yaml`` of the user: settings for all tasks, and for each; how the worker runs."""
 
     tasks: dict[str, Settings] = Field(default_factory=dict)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
 
 
 class PackageSource(Strict):
@@ -216,6 +226,15 @@ class ModelConfig(Strict):
     def abilities(self) -> str:
         """The tasks that it can do, for people."""
         return ", ".join(self.supported_tasks or PIPELINE_TASKS.get(self.pipeline, ("do any task",)))
+
+    @property
+    def introduction(self) -> list[str]:
+        """What the user is told when the model is made ready."""
+        size = f" ({self.size})" if self.size else ""
+        lines = [f"preparing {self.name}{size}, once; this takes a minute"]
+        if self.license:
+            lines.append(f"licence: {self.license.name} {self.license.url} {self.license.notice}".rstrip())
+        return lines
 
 
 class _Loader(yaml.SafeLoader):

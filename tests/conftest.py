@@ -76,7 +76,8 @@ class Done:
 
 @pytest.fixture(autouse=True)
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """No test reads the user's configuration; only real ones use the shared cache."""
+    """No test reads the user's configuration or leaves a worker; only real ones use the shared cache."""
+    monkeypatch.setenv("LLMCLI_WORKER", "off")
     monkeypatch.setenv("LLMCLI_CONFIG_DIR", str(tmp_path / "config"))
     if "real" not in request.fixturenames:
         monkeypatch.setenv("LLMCLI_CACHE_DIR", str(tmp_path / "cache"))

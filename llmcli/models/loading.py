@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from llmcli.models import store
 from llmcli.pipelines import Model
 
 
-def load(config: RunConfig, *, report: store.Report) -> Model:
-    """Load the model of a run.
+def load(config: RunConfig, *, report: store.Report, watch: Callable[[Any], None] | None = None) -> Model:
+    """Load the model of a run. ``watch`` is shown the torch module, before its first use.
 
     Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).
     """
@@ -31,6 +32,8 @@ def load(config: RunConfig, *, report: store.Report) -> Model:
     from llmcli.pipelines.tokens import Encoder, context_window
 
     model, tokenizer = _read(folder, config)
+    if watch is not None:
+        watch(model)
     size = config.settings.batch_size
     options: dict[str, Any] = {
         "window": config.model.context_window or context_window(model.config, tokenizer),

@@ -1,0 +1,89 @@
+"""Models that stay loaded, within a memory limit: the least recently used goes first."""
+
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmcli.config import RunConfig
+from llmcli.errors import ModelError
+from llmcli.models import loading, store
+from llmcli.pipelines import Model
+
+Key = tuple[str, str, str]
+
+
+@dataclass
+class Entry:
+    """A loaded model: its size in bytes, and who holds it. What is held is never dropped."""
+
+    name: str
+    model: Model
+    size: int
+    used: float = 0.0
+    holders: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
+
+
+class Resident:
+    """The loaded models. ``limit`` is in bytes; ``check`` runs before each forward pass, and may raise to end it."""
+
+    def __init__(self, *, limit: int, check: Callable[[], None]) -> None:
+        self.limit = limit
+        self._check = check
+        self._entries: dict[Key, Entry] = {}
+
+    def get(self, config: RunConfig, *, holder: object, report: store.Report) -> Model:
+        """The model of a run, loaded if it is not, or if its weights have changed since."""
+        key = _key(config)
+        if key not in self._entries:
+            self._drop(lambda old, _: old[0] == key[0] and old[1] != key[1])
+            sizes: list[int] = []
+            model = loading.load(config, report=report, watch=lambda module: sizes.append(self._watch(module)))
+            self._entries[key] = Entry(config.model.name, model, sum(sizes))
+        entry = self._entries[key] = self._entries.pop(key)  # the last one is the newest
+        entry.used = time.monotonic()
+        entry.holders.add(holder)
+        self.trim()
+        return entry.model
+
+    def trim(self) -> None:
+        """Drop models that nobody holds, the least recently used first, until the limit is kept."""
+        newest = next(reversed(self._entries), None)
+        self._drop(lambda key, entry: key != newest and self.size > self.limit)
+
+    def _drop(self, wanted: Callable[[Key, Entry], bool]) -> None:
+        for key in [*self._entries]:
+            if not self._entries[key].holders and wanted(key, self._entries[key]):
+                del self._entries[key]
+                gc.collect()  # pipelines hold themselves
+
+    @property
+    def size(self) -> int:
+        """Bytes of all weights."""
+        return sum(entry.size for entry in self._entries.values())
+
+    def list(self) -> list[dict[str, Any]]:
+        """What is loaded: name, bytes, seconds since it was used."""
+        now = time.monotonic()
+        return [{"name": entry.name, "bytes": entry.size, "idle": round(now - entry.used, 1)}
+                for entry in tuple(self._entries.values())]  # fmt: skip
+
+    def _watch(self, module: Any) -> int:
+        """Hear of each forward pass, the inner model's too; the size of the weights."""
+        for part in {id(part): part for part in (module, module.base_model)}.values():
+            part.register_forward_pre_hook(lambda *_: self._check())
+        return sum(weight.numel() * weight.element_size() for weight in module.parameters())
+
+
+def _key(config: RunConfig) -> Key:
+    """What decides the loaded model: the model, its weights, how it runs."""
+    try:
+        identity = store.identity(config.model)
+    except ModelError:
+        identity = ""  # loading it will say why
+    settings = config.settings.model_dump_json(include={"device", "dtype", "batch_size", "quantize"})
+    return config.model.model_dump_json(), identity, settings

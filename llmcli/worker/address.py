@@ -1,0 +1,101 @@
+"""Which worker is ours: its folder, socket, lock and log, and who is at the other end of a socket.
+
+One worker serves one installation, cache and machine environment: these name its files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmcli import __version__, places
+from llmcli.errors import WorkerError
+
+LONGEST = 100
+"""The system takes socket paths of 108 bytes, some systems of 104."""
+MACHINE = ("CUBLAS_", "CUDA_", "GOMP_", "HF_", "HUGGINGFACE_", "KMP_", "LD_LIBRARY_PATH", "MKL_", "NVIDIA_", "OMP_",
+           "OPENBLAS_", "PYTORCH_", "TOKENIZERS_", "TORCH", "TRANSFORMERS_")  # fmt: skip
+"""Variables that libraries read when they are imported, by their beginning."""
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A worker's files."""
+
+    socket: Path
+    lock: Path
+    log: Path
+
+
+def find() -> Address:
+    """The worker of this installation and environment; nothing is created."""
+    machine = sorted((name, value) for name, value in os.environ.items() if name.startswith(MACHINE))
+    facts = repr([str(places.PACKAGE), sys.executable, str(places.cache().absolute()), machine])
+    key = hashlib.blake2b(os.fsencode(facts), digest_size=6).hexdigest()
+    folder = _folder()
+    if len(os.fsencode(folder / f"{key}.socket")) > LONGEST:
+        folder = Path(f"/tmp/llmcli-{os.getuid()}")
+    log = places.cache().absolute() / "logs" / f"worker-{key}.log"
+    return Address(folder / f"{key}.socket", folder / f"{key}.lock", log)
+
+
+def _folder() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime) and os.path.isdir(runtime):
+        return Path(runtime) / "llmcli"
+    return places.cache().absolute() / "worker"
+
+
+def make(folder: Path) -> None:
+    """Make the folder, or check that it is safe. Raises WorkerError."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise WorkerError(f"{folder}: {error.strerror or error}", code="worker-folder") from error
+    check(folder)
+
+
+def check(folder: Path) -> None:
+    """Raise WorkerError unless the folder is a real one, ours, and closed to others."""
+    try:
+        found = os.lstat(folder)
+    except OSError as error:
+        raise WorkerError(f"{folder}: {error.strerror}", code="worker-folder") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise WorkerError(f"{folder}: not a folder", code="worker-folder", hint="remove it")
+    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise WorkerError(f"{folder}: open to other users", code="worker-folder", hint=f"chmod 700 {folder}")
+
+
+def peer(sock: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end; where the system does not tell, 0 and ourselves: the folder is closed."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0, os.getuid()
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid
+
+
+def source() -> str:
+    """What tells the code on disk from the code that a worker runs: version, files, installed packages."""
+    facts = [__version__]
+    for folder, inner, names in os.walk(places.PACKAGE):
+        inner[:] = [name for name in inner if name not in ("__pycache__", "configs")]
+        facts += [_fact(os.path.join(folder, name)) for name in names if name.endswith(".py")]
+    facts += [_fact(path) for path in sys.path if path.startswith(sys.prefix) and path.endswith("-packages")]
+    return hashlib.blake2b("\n".join(sorted(facts)).encode(), digest_size=8).hexdigest()
+
+
+def _fact(path: str) -> str:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path
+    return f"{path} {found.st_size} {found.st_mtime_ns}"

@@ -1,0 +1,221 @@
+"""A session that asks the worker, and works in this process wherever the worker is no help."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmcli import records
+from llmcli.errors import UsageError, WorkerError
+from llmcli.output import say
+from llmcli.records import Record, Result
+from llmcli.worker import address, protocol
+from llmcli.worker.protocol import Broken, Channel, Message
+
+if TYPE_CHECKING:
+    from llmcli.options import Request
+    from llmcli.pipelines import Emit
+    from llmcli.progress import Preparing
+    from llmcli.runner import Session
+
+CONNECT = 2.0
+"""Seconds to reach a worker that listens."""
+START = 20.0
+"""Seconds that a new worker has to listen."""
+_BOOT = ("import sys; sys.path.insert(0, sys.argv[1]); import llmcli; sys.path.remove(sys.argv[1]); "
+         "from llmcli.worker.server import main; main(sys.argv[2:])")  # fmt: skip
+
+
+def session(request: Request, *, report: Preparing) -> Session:
+    """The session of a request: the worker's where it is wanted and possible, else one in this process.
+
+    Raises the request's own errors (ConfigError, ModelError), wherever they were found.
+    """
+    mode = _mode(request)
+    if mode == "off":
+        return _local(request, report)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    try:
+        channel = connect(start=mode == "on" or terminal)
+        if channel is None:
+            return _local(request, report)
+        ready = _opened(channel, request)
+    except (Broken, WorkerError) as error:
+        _say(request, f"the worker cannot be used ({error})")
+        return _local(request, report)
+    report.introduce(ready["model"], ready["introduction"])
+    return Remote(channel, ready, request=request, report=report)
+
+
+def _mode(request: Request) -> str:
+    if request.output.debug:
+        return "off"  # a traceback is wanted: of this process
+    if request.worker is not None:
+        return "on" if request.worker else "off"
+    mode = os.environ.get("LLMCLI_WORKER") or "auto"
+    if mode not in ("auto", "on", "off"):
+        raise UsageError("LLMCLI_WORKER must be auto, on or off")
+    return mode
+
+
+def _local(request: Request, report: Preparing) -> Session:
+    from llmcli import runner
+
+    return runner.local(request, report=report)
+
+
+def _say(request: Request, what: str) -> None:
+    if request.output.verbose:
+        say(f"llmcli: {what}; working in this process")
+
+
+def _opened(channel: Channel, request: Request) -> Message:
+    try:
+        folder = os.getcwd()
+    except OSError as error:
+        raise Broken("the working directory is gone") from error
+    environment = {name: os.environ[name] for name in protocol.ENVIRONMENT if name in os.environ}
+    channel.send({"kind": "open", "task": request.task, "flags": request.flags, "offline": request.offline,
+                  "environment": environment, "folder": folder})  # fmt: skip
+    return _expect(channel, "ready")
+
+
+def _expect(channel: Channel, kind: str, *, timeout: float = protocol.SILENCE) -> Message:
+    """The next message, of this kind. Raises Broken, or the error that came instead."""
+    message = channel.receive(timeout=timeout)
+    if message["kind"] == "error":
+        raise protocol.unpack_error(message)
+    if message["kind"] != kind:
+        raise Broken(f"it said {message['kind']}, not {kind}")
+    return message
+
+
+class Remote:
+    """A session of the worker. Where the worker is lost before a piece of text was shown, this process goes on."""
+
+    def __init__(self, channel: Channel, ready: Message, *, request: Request, report: Preparing) -> None:
+        self.model: str = ready["model"]
+        self.window: int = ready["window"]
+        self.seed: int | None = ready["seed"]
+        self._fingerprint = ready["fingerprint"]
+        self._channel = channel
+        self._request, self._report = request, report
+        self._local: Session | None = None
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """See Session."""
+        found: Mapping[str, Any] = self._fingerprint
+        if found.get("kind") == "error":
+            raise protocol.unpack_error(found)
+        return found
+
+    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+        """See Session."""
+        if self._local is None:
+            spoken: list[str] = []
+            try:
+                return self._ask(records, emit, spoken)
+            except Broken as error:
+                if spoken:
+                    raise WorkerError(
+                        f"the worker was lost: {error}", code="worker-lost", hint="run it again"
+                    ) from error
+                _say(self._request, f"the worker was lost ({error})")
+            self._local = _local(self._request, self._report)
+        return self._local.answer(records, emit=emit)
+
+    def _ask(self, rows: Sequence[Record], emit: Emit | None, spoken: list[str]) -> list[Result]:
+        packed = [protocol.pack_record(row) for row in rows]
+        self._channel.send({"kind": "answer", "records": packed, "stream": emit is not None})
+        while (message := self._channel.receive())["kind"] != "results":
+            if message["kind"] == "error":
+                raise protocol.unpack_error(message)
+            if message["kind"] == "report":
+                self._report(message["stage"], message["share"])
+            elif message["kind"] == "text" and emit is not None:
+                spoken.append("")
+                emit(message["text"])
+        results = message["results"]
+        if len(results) != len(rows):
+            raise Broken(f"{len(results)} answers to {len(rows)} rows")
+        return [records.unpack(result, row) for result, row in zip(results, rows, strict=True)]
+
+    def close(self) -> None:
+        """See Session. Hanging up cancels what the worker still does."""
+        self._channel.close()
+
+
+def connect(*, start: bool) -> Channel | None:
+    """A connection to a worker that runs this code; one that runs other code is replaced.
+
+    None where there is no worker, and none is to be started. Raises Broken, WorkerError.
+    """
+    place = address.find()
+    channel = reach(place)
+    if channel is None:
+        return launch(place) if start else None
+    if channel.hello["source"] == address.source():
+        return channel
+    channel.send({"kind": "stop"})
+    _expect(channel, "stopping", timeout=protocol.FIRST)
+    channel.close()
+    return launch(place)
+
+
+def reach(place: address.Address) -> Channel | None:
+    """A connection to the worker at this address, whatever code it runs; None where nobody listens.
+
+    Raises WorkerError for a folder or a worker that is not ours, Broken for one that does not answer.
+    """
+    if not place.socket.parent.exists():
+        return None
+    address.check(place.socket.parent)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(CONNECT)
+    try:
+        sock.connect(str(place.socket))
+    except (FileNotFoundError, ConnectionRefusedError):
+        sock.close()
+        return None
+    except OSError as error:
+        sock.close()
+        raise Broken(error.strerror or "it does not answer") from error
+    pid, owner = address.peer(sock)
+    if owner != os.getuid():
+        raise WorkerError("the worker is another user's", code="worker-owner")
+    channel = Channel(sock)
+    channel.hello = _expect(channel, "hello", timeout=protocol.FIRST) | {"pid": pid}
+    return channel
+
+
+def launch(place: address.Address, *options: str) -> Channel:
+    """Start a worker, or find the one that somebody else starts at the same time.
+
+    Raises WorkerError where none listens in time.
+    """
+    import subprocess
+
+    from llmcli import places
+
+    address.make(place.socket.parent)
+    try:
+        place.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(place.log, "ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-c", _BOOT, str(places.PACKAGE.parent), *options],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True, cwd="/",
+            )  # fmt: skip
+    except OSError as error:
+        raise WorkerError(f"no worker can be started: {error.strerror or error}", code="worker-start") from error
+    end = time.monotonic() + START
+    while time.monotonic() < end and child.poll() in (None, 0):
+        channel = reach(place)
+        if channel is not None:
+            return channel
+        time.sleep(0.01)
+    raise WorkerError("no worker could be started", code="worker-start", hint=f"see {place.log}")
