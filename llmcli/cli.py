@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from llmcli import __version__, settings, tasks
+from llmcli import __version__, models_app, settings, tasks
 from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed, UsageError
 from llmcli.options import Request, flatten
 from llmcli.output import say
@@ -130,7 +130,7 @@ def execute(request: Request) -> int:
         if kept is not None:
             done = stack.enter_context(journal.Journal(kept, request=request, fingerprint=session.fingerprint))
         with (
-            progress.Rows(total=total, quiet=output.quiet, bar=request.batch and not output.no_progress) as rows,
+            progress.Rows(total=total, quiet=output.quiet or not request.batch, bar=request.batch and not output.no_progress) as rows,
             Writer(request) as writer,
         ):
             emit = writer.emit if writer.streams and not request.batch else None
@@ -193,5 +193,6 @@ def _root(
 for _name in tasks.names():
     _task = tasks.get(_name)
     app.command(_name, help=inspect.cleandoc(_task.command.__doc__))(_command(flatten(_task.command)))
+app.add_typer(models_app.app, name="models")
 app.add_typer(settings.app, name="config")
 app.add_typer(commands.app, name="worker")

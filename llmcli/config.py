@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from llmcli.schemas import (
     parse,
 )
 
+Report = Callable[[str, float], None]
 Layer = tuple[str, dict[str, Any]]
 MERGED = ("generation", "options")
 """Settings that are merged key by key; all others are replaced whole."""
@@ -53,7 +54,9 @@ class RunConfig:
         return (self.settings.options or {}).get(name, default)
 
 
-def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False) -> RunConfig:
+def resolve(
+    task: str, flags: Mapping[str, Any], *, offline: bool = False, report: Report = lambda stage, share: None
+) -> RunConfig:
     """Merge all layers for a task.
 
     Raises ConfigError for a malformed YAML file, ModelError for an unknown model.
@@ -61,13 +64,15 @@ def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False) -> Ru
     task_layers = [(str(path), _task(path)) for path in places.find("tasks", task)]
     if not task_layers:
         raise ConfigError(f"no tasks/{task}.yaml")
-    upper: list[Layer] = [*_user(task), ("environment", _environment()), ("flag", dict(flags))]
+    upper: list[Layer] = [*_chosen(task), *_user(task), ("environment", _environment()), ("flag", dict(flags))]
     chosen, _ = merge([*task_layers, *upper])
     if not chosen.get("model"):
         raise UsageError(f"no model for {task}", hint="give --model NAME")
     options = chosen.get("options", {})
     model = inference.fill(
-        names.find(chosen["model"]), source=options.get("from_", "auto"), target=options.get("to", "")
+        names.find(chosen["model"], offline=offline, report=report),
+        source=options.get("from_", "auto"),
+        target=options.get("to", ""),
     )
     task_layers = [(origin, _suited(layer, model, origin=origin)) for origin, layer in task_layers]
     file = f"model {model.name}"
@@ -139,6 +144,11 @@ def _task(path: Any) -> dict[str, Any]:
               origin=str(path)))  # fmt: skip
     layer.pop("description", None)
     return layer
+
+
+def _chosen(task: str) -> list[Layer]:
+    defaults = names.chosen().defaults
+    return [(str(places.user() / "chosen.yaml"), {"model": defaults[task]})] if task in defaults else []
 
 
 def _user(task: str) -> list[Layer]:

@@ -100,7 +100,7 @@ def local(request: Request, *, report: Preparing) -> Local:
     """A session in this process. Raises ConfigError, ModelError."""
     from llmcli import config
 
-    run = config.resolve(request.task, request.flags, offline=request.offline)
+    run = config.resolve(request.task, request.flags, offline=request.offline, report=report)
     report.introduce(run.model.name, run.model.introduction)
     return Local(run, report=report)
 

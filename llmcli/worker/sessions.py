@@ -34,7 +34,7 @@ class Sessions:
     def open(self, message: Mapping[str, Any], report: Report) -> tuple[Session, Message]:
         """The session of an ``open`` message, and the ``ready`` message."""
         with _as_client(message["environment"], message["folder"]):
-            run = config.resolve(message["task"], message["flags"], offline=message["offline"])
+            run = config.resolve(message["task"], message["flags"], offline=message["offline"], report=report)
             run = _absolute(run)
             session = Session(self, run, report)
             fingerprint: Mapping[str, Any]

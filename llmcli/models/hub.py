@@ -1,0 +1,129 @@
+"""The Hugging Face Hub, through huggingface_hub: only the files that are needed, of one pinned commit."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from llmcli.errors import ModelError, OutputError
+from llmcli.schemas import HubSource
+
+NEEDED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+          "vocab*", "merges.txt", "*.model", "*.spm", "*.jinja", "spiece*", "sentencepiece*")  # fmt: skip
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+
+
+def offline() -> bool:
+    """Whether the ecosystem's own variable forbids the network."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def fetch(source: HubSource, folder: Path, *, report: Callable[[str, float], None]) -> str:
+    """Download a repository's checkpoint into ``folder`` and give the commit; what is there already is kept.
+
+    The small files come first, and a checkpoint that would not be loaded is refused before its weights are fetched.
+    Raises ModelError (missing, gated, unreachable, refused) or OutputError (no room).
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+
+    try:
+        info = HfApi().model_info(source.repo, revision=source.revision, files_metadata=True)
+        commit = str(info.sha)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        small, weights = _needed(sizes, source.repo)
+        done, total = 0, sum(sizes[name] for name in small + weights) or 1
+        for name in small + weights:
+            if name == (weights or [""])[0]:
+                _refuse_code(folder, source.repo)
+            hf_hub_download(
+                source.repo, name, revision=commit, local_dir=folder,
+                tqdm_class=_bar(partial(_tell, report, done, total)),
+            )  # fmt: skip
+            done += sizes[name]
+            report("fetching", 0.95 * done / total)
+    except HfHubHTTPError as error:
+        raise _answered(error, source) from error
+    except HTTPError as error:
+        raise ModelError(f"{source.repo}: cannot reach the Hub: {type(error).__name__}", code="no-network",
+                         hint="what was fetched is kept; try again") from error  # fmt: skip
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise OutputError(f"{folder}: {error.strerror}", code="cache", hint="free some room") from error
+        raise ModelError(f"{source.repo}: could not be fetched: {error}", code="fetch-failed") from error
+    return commit
+
+
+def _needed(sizes: dict[str, int], repo: str) -> tuple[list[str], list[str]]:
+    """The small files and the weights, of the repository's top folder."""
+    for name in sizes:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+            raise ModelError(f"{repo}: refused: it names a file outside its folder", code="hostile")
+    small = [name for name in sizes if "/" not in name and _like(name, NEEDED) and not _like(name, WEIGHTS)]
+    weights = [name for name in sizes if "/" not in name and _like(name, WEIGHTS) and "consolidated" not in name]
+    if "config.json" not in small:
+        raise ModelError(f"{repo}: no config.json: not a checkpoint of transformers", code="bad-model")
+    if not any(name.endswith(".safetensors") for name in weights):
+        raise ModelError(f"{repo}: no safetensors weights, and pickles are never fetched", code="no-safetensors",
+                         hint="look for a converted revision of it, and give it in a YAML")  # fmt: skip
+    return small, weights
+
+
+def _like(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _refuse_code(folder: Path, repo: str) -> None:
+    """A checkpoint that needs its own Python is not loaded: do not fetch it either."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    try:
+        config: Any = json.loads((folder / "config.json").read_bytes())
+        kind = config["model_type"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{repo}: its config.json cannot be used", code="bad-model") from error
+    if kind not in CONFIG_MAPPING_NAMES:
+        raise ModelError(f"{repo}: refused: it needs Python code of its own", code="remote-code")
+
+
+def _tell(report: Callable[[str, float], None], before: int, total: int, here: int) -> None:
+    report("fetching", 0.95 * (before + here) / total)
+
+
+def _bar(report: Callable[[int], None]) -> Any:
+    """A tqdm that draws nothing and tells how many bytes there are."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options | {"disable": True})
+            self.n = int(options.get("initial") or 0)
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += int(n or 0)
+            report(self.n)
+
+    return Bar
+
+
+def _answered(error: Any, source: HubSource) -> ModelError:
+    """The one line for what the Hub answered."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    repo = source.repo
+    if isinstance(error, GatedRepoError):
+        return ModelError(f"{repo} is gated", code="gated",
+                          hint=f"accept its terms at https://huggingface.co/{repo} and set HF_TOKEN")  # fmt: skip
+    if isinstance(error, RevisionNotFoundError):
+        return ModelError(f"{repo} has no revision {source.revision}", code="no-revision")
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelError(f"no repository {repo} on the Hub, or a private one", code="no-model",
+                          hint="check the spelling; for a private one set HF_TOKEN")  # fmt: skip
+    status = getattr(error.response, "status_code", "an error")
+    return ModelError(f"{repo}: the Hub answered {status}", code="hub", hint="what was fetched is kept; try again")

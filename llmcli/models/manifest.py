@@ -1,0 +1,63 @@
+"""What a stored checkpoint's files were when they were stored: sizes, times and sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from llmcli.errors import ModelError
+
+NAME = "manifest.json"
+"""Written last: a folder without it is not whole."""
+
+
+def write(folder: Path, **facts: str) -> None:
+    """List the folder's files. ``facts`` say where they came from: repo, revision, commit."""
+    files = {
+        str(path.relative_to(folder)): {"sha256": sha256(path), **_stamp(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != NAME and ".cache" not in path.relative_to(folder).parts
+    }
+    (folder / NAME).write_text(json.dumps({**facts, "files": files}, indent=1) + "\n")
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a stored checkpoint; None where there is none, or none that can be read."""
+    try:
+        found = json.loads((folder / NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "files" in found else None
+
+
+def check(folder: Path, *, name: str, whole: bool = False) -> None:
+    """Raise ModelError for a file that is not what it was.
+
+    A file of the same size and time is believed, unless ``whole``: then every byte is read.
+    """
+    for file, facts in (read(folder) or {"files": {}})["files"].items():
+        path = folder / file
+        if not path.is_file():
+            raise _changed(name, f"{file} is gone")
+        if (whole or _stamp(path) != {"size": facts["size"], "mtime_ns": facts["mtime_ns"]}) and (
+            sha256(path) != facts["sha256"]
+        ):
+            raise _changed(name, f"{file} has changed since it was stored")
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    facts = path.stat()
+    return {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
+
+
+def _changed(name: str, what: str) -> ModelError:
+    return ModelError(f"{name}: {what}", code="changed-weights",
+                      hint=f"llmcli models remove {name}, then pull it again")  # fmt: skip

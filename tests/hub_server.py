@@ -1,0 +1,94 @@
+"""As much of the Hub as its own client needs: a repository's facts, and its files by commit."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves ``repos``. ``refused`` maps a repository to (status, X-Error-Code); ``cuts`` stops a file half-way."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.repos: dict[str, Path] = {}
+        self.extra: dict[str, list[str]] = {}
+        self.refused: dict[str, tuple[int, str]] = {}
+        self.cuts: set[str] = set()
+        self.log: list[tuple[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        path = self.path.partition("?")[0].strip("/")
+        self.server.log.append((self.headers.get("Range", ""), path))
+        parts = path.removeprefix("api/models/").split("/")
+        repo = "/".join(parts[:2])
+        if repo in self.server.refused or repo not in self.server.repos:
+            status, code = self.server.refused.get(repo, (404, "RepoNotFound"))
+            self._send(status, b"{}", {"X-Error-Code": code}, body=body)
+        elif path.startswith("api/"):
+            self._send(200, json.dumps(self._facts(repo)).encode(), {}, body=body)
+        else:
+            self._file(self.server.repos[repo] / "/".join(parts[4:]), body=body)
+
+    def _facts(self, repo: str) -> dict[str, object]:
+        files = [(file.name, file.stat().st_size) for file in sorted(self.server.repos[repo].iterdir())]
+        files += [(name, 1) for name in self.server.extra.get(repo, [])]
+        return {"id": repo, "modelId": repo, "sha": COMMIT, "private": False, "tags": [], "downloads": 0,
+                "siblings": [{"rfilename": name, "size": size} for name, size in files]}  # fmt: skip
+
+    def _file(self, path: Path, *, body: bool) -> None:
+        raw = path.read_bytes()
+        start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+        headers = {"ETag": f'"{hashlib.sha256(raw).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(raw) - 1}/{len(raw)}"
+        cut = body and path.name in self.server.cuts
+        self._send(206 if start else 200, raw[start:], headers, body=body, half=cut)
+
+    def _send(self, status: int, raw: bytes, headers: dict[str, str], *, body: bool, half: bool = False) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(raw))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(raw[: len(raw) // 2] if half else raw)
+        if half:
+            self.close_connection = True
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing: stderr is the test's."""
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[Hub]:
+    """A Hub on a port of this machine."""
+    server = Hub()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
