@@ -119,7 +119,7 @@ def _check_pair(source: str, target: str, config: RunConfig) -> None:
             raise UsageError(
                 f"{config.model.name} does not translate {way} {languages.name(code)}",
                 code="bad-pair",
-                hint=f"it translates {way} {', '.join(known)}",
+                hint=f"it translates {way} {languages.listed(known)}",
             )
 
 
