@@ -18,7 +18,7 @@ SIZE = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attent
 
 DECODER = {"vocab_size": 260, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 BLOCKS = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
-          "num_key_value_heads": 1, "max_position_embeddings": 1024}  # fmt: skip
+          "num_key_value_heads": 1, "max_position_embeddings": 8192}  # fmt: skip
 ENCODER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
 CHAT = (
     "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]"
@@ -184,9 +184,7 @@ def qwen3(folder: Path, *, template: str = CHAT) -> None:
 def gemma3(folder: Path) -> None:
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-    config = Gemma3TextConfig(
-        head_dim=16, sliding_window=16, **BLOCKS | {"num_hidden_layers": 3, "max_position_embeddings": 8192}, **DECODER
-    )
+    config = Gemma3TextConfig(head_dim=16, sliding_window=16, **BLOCKS | {"num_hidden_layers": 3}, **DECODER)
     save(Gemma3ForCausalLM, config, byte_tokenizer(), folder, scale=1)
 
 

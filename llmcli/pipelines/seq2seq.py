@@ -84,7 +84,12 @@ class Seq2SeqPipeline(Pipeline):  # type: ignore[misc]
         )
         scores = made.sequences_scores.tolist() if beams > 1 else [0.0] * len(made.sequences)
         # The decoder's start token is no token of the answer.
-        return {"made": made.sequences[:, 1:], "scores": scores, "lengths": inputs["lengths"], "forced": inputs["forced"]}
+        return {
+            "made": made.sequences[:, 1:],
+            "scores": scores,
+            "lengths": inputs["lengths"],
+            "forced": inputs["forced"],
+        }
 
     def config(self, generation: Generation, *, forced: int | None = None) -> GenerationConfig:
         """The settings given; the rest is filled from the checkpoint's by ``generate``."""
