@@ -130,7 +130,7 @@ def execute(request: Request) -> int:
         if kept is not None:
             done = stack.enter_context(journal.Journal(kept, request=request, fingerprint=session.fingerprint))
         with (
-            progress.Rows(total=total, quiet=output.quiet or not request.batch, bar=request.batch and not output.no_progress) as rows,
+            progress.Rows(total=total, quiet=output.quiet or not request.batch, bar=not output.no_progress) as rows,
             Writer(request) as writer,
         ):
             emit = writer.emit if writer.streams and not request.batch else None

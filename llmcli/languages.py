@@ -86,6 +86,12 @@ def name(code: str) -> str:
     return str(langcodes.Language.get(code).language_name())
 
 
+def listed(codes: Sequence[str], most: int = 20) -> str:
+    """Languages for an error's hint: the first ones of many."""
+    more = f" and {len(codes) - most} more" if len(codes) > most else ""
+    return (", ".join(codes[:most]) or "none") + more
+
+
 def detect(text: str, allowed: Sequence[str]) -> str:
     """The language of a text, among those allowed. Raises InputError where it cannot be told.
 

@@ -198,7 +198,8 @@ def _row(model: ModelConfig) -> dict[str, Any]:
     place = source.hub.repo if source.hub else source.package.requirements[0] if source.package else str(source.path)
     folder = None if inference.template(model) else store.folder(source, name=model.name)
     pulled = source.path is not None or (folder is not None and manifest.read(folder) is not None)
-    return {"name": model.name, "tasks": ", ".join(model.supported_tasks) or model.abilities.removeprefix("do "), "size": model.size,
+    able = ", ".join(model.supported_tasks) or model.abilities.removeprefix("do ")
+    return {"name": model.name, "tasks": able, "size": model.size,
             "license": model.license.name if model.license else "", "source": place, "pulled": pulled}  # fmt: skip
 
 

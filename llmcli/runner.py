@@ -115,9 +115,9 @@ def _check(config: RunConfig) -> None:
     """Refuse a task that the model cannot do."""
     if not config.model.able(config.task, labels=bool(config.settings.labels)):
         raise ModelError(
-            f"{config.model.name} cannot {config.task}",
+            f"{config.model.name} cannot do {config.task}",
             code="wrong-task",
-            hint=f"it can {config.model.abilities}; give another --model",
+            hint=f"it can do {config.model.abilities}; give another --model",
         )
 
 

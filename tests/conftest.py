@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from llmcli.pipelines import Choice, Completion
+from llmcli.pipelines import Choice, Completion, Span
 from llmcli.prompts import Rendered
+from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,7 +47,9 @@ class FakeModel:
             made.append([Completion(text, self.size(prompt), 2, "stop")] * (generation.num_return_sequences or 1))
         return made
 
-    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+    def choose(
+        self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+    ) -> list[Choice]:
         self.prompts += prompts
         first, *others = labels
         return [
@@ -54,6 +57,9 @@ class FakeModel:
             for prompt in prompts
             for p in [0.9 if "good" in prompt.row else 0.2]
         ]
+
+    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+        return [Span(context[:5], 0, 5, 0.8, 0.1, self.count(question + context)) for question, context in pairs]
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         return [-float(len(answer)) for answer in answers]
@@ -127,60 +133,31 @@ def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
 
 @pytest.fixture(scope="session")
-def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Gemma 3 checkpoint with random weights and a real tokenizer."""
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of a tiny checkpoint, built once: a name of ``tiny.BUILDERS``, and what its builder takes."""
+    built: dict[str, Path] = {}
 
-    folder = tmp_path_factory.mktemp("tiny-gemma3")
-    tokenizer = tiny_tokenizer()
-    config = Gemma3TextConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, sliding_window=16, max_position_embeddings=8192, bos_token_id=1,
-        eos_token_id=2, pad_token_id=0,
-    )  # fmt: skip
-    save(Gemma3ForCausalLM, config, tokenizer, folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """DistilBERT classifiers with random weights and so many labels."""
-    from transformers import DistilBertConfig, DistilBertForSequenceClassification
-
-    def build(labels: int) -> Path:
-        folder = tmp_path_factory.mktemp(f"tiny-classifier-{labels}")
-        tokenizer = tiny_tokenizer()
-        config = DistilBertConfig(
-            vocab_size=len(tokenizer), dim=32, hidden_dim=64, n_layers=1, n_heads=2, max_position_embeddings=64,
-            id2label={i: f"star{i + 1}" for i in range(labels)},
-            label2id={f"star{i + 1}": i for i in range(labels)},
-        )  # fmt: skip
-        save(DistilBertForSequenceClassification, config, tokenizer, folder)
-        return folder
+    def build(name: str, **options: Any) -> Path:
+        key = f"{name} {sorted(options.items())}"
+        if key not in built:
+            folder = tmp_path_factory.mktemp(f"tiny-{name}")
+            tiny.BUILDERS[name](folder, **options)
+            built[key] = folder
+        return built[key]
 
     return build
 
 
-def tiny_tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(["<pad>", "<bos>", "<eos>", "<unk>", *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
-    )
+@pytest.fixture(scope="session")
+def tiny_causal(checkpoint: Callable[..., Path]) -> Path:
+    """A Gemma 3 checkpoint with random weights and a real tokenizer."""
+    return checkpoint("gemma3")
 
 
-def save(kind: Any, config: Any, tokenizer: Any, folder: Path) -> None:
-    import torch
-
-    torch.manual_seed(7)
-    kind(config).eval().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+@pytest.fixture(scope="session")
+def tiny_classifier(checkpoint: Callable[..., Path]) -> Callable[[int], Path]:
+    """DistilBERT classifiers with random weights and so many labels."""
+    return lambda labels: checkpoint("distilbert", labels=tuple(f"star{i + 1}" for i in range(labels)))
 
 
 @pytest.fixture(scope="session")

@@ -349,10 +349,10 @@ def test_a_lone_row_of_an_open_pipe_is_answered_at_once(tiny_causal: Path):
     assert running.returncode == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("room", [500, 20_000, 60_000])
+@pytest.mark.parametrize("room", [500, 40_000])
 def test_a_full_disk_keeps_whole_rows(tiny_causal: Path, tmp_path: Path, room: int):
     """No file may grow beyond ``room`` bytes: exit 10, whole rows, and a resumed run that ends well."""
-    (tmp_path / "in.txt").write_text("a row\n" * 300)
+    (tmp_path / "in.txt").write_text("a row\n" * 160)
     command = [sys.executable, "-m", "llmcli", "sentiment", "--lines", "--json", "-m", str(tiny_causal),
                "-i", str(tmp_path / "in.txt"), "-o", str(tmp_path / "out")]  # fmt: skip
     full = subprocess.run(command, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, -1)),
@@ -362,7 +362,7 @@ def test_a_full_disk_keeps_whole_rows(tiny_causal: Path, tmp_path: Path, room: i
     assert left
     assert all(not file.stat().st_size or file.read_bytes().endswith(b"\n") for file in left)
     assert subprocess.run([*command, "--resume"], capture_output=True, check=False).returncode == 0
-    assert len(rows((tmp_path / "out").read_text())) == 300
+    assert len(rows((tmp_path / "out").read_text())) == 160
 
 
 def test_journal_place(tmp_path: Path):

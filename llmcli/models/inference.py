@@ -24,11 +24,17 @@ HEADS: tuple[tuple[str, Pipeline], ...] = (
 TRAINED_FOR = {
     "marian": ["translate"],
     "m2m_100": ["translate"],
-    "mbart": ["translate"],
-    "bart": ["summarize"],
-    "pegasus": ["summarize"],
+    "mbart": ["translate", "summarize"],
+    "bart": ["summarize", "generate"],
+    "pegasus": ["summarize", "generate"],
 }
-"""Encoder-decoder families that were trained for one task; the others (T5) take any text."""
+"""What encoder-decoder families are trained for; the others (T5) take a task's name in the text."""
+PREFIXES = {
+    "summarize": "summarize: {text}{answer}",
+    "translate": "translate {source} to {target}: {text}{answer}",
+    "answer": "question: {question} context: {text}{answer}",
+}
+"""How T5's authors name tasks, for checkpoints that do not say."""
 GENERATION = ("num_beams", "length_penalty", "no_repeat_ngram_size", "early_stopping")
 _TRANSLATION = re.compile(r"translation_([a-z]{2,3})_to_([a-z]{2,3})")
 
@@ -50,9 +56,11 @@ def infer(folder: Path, *, name: str, source: Source) -> ModelConfig:
     prefixes = _translations(config)
     if prefixes:
         read, written = (list(dict.fromkeys(pair[place] for pair in prefixes)) for place in (0, 1))
-    able = TRAINED_FOR.get(config.get("model_type", ""), [])
-    if set(tasks) - set(able) and able:
-        able = [*able, *sorted(set(tasks) - set(able))]
+    family = str(config.get("model_type", ""))
+    able = TRAINED_FOR.get(family, [])
+    if family.endswith("t5"):
+        for task, example in PREFIXES.items():
+            tasks.setdefault(task, Settings(prompt=Prompt(example=example)))
     return ModelConfig(
         **found, tasks=tasks, supported_tasks=able,
         **({"languages": read} if read == written else {"source_languages": read, "target_languages": written}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -76,7 +77,10 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     device = pick_device(config.settings.device)
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        with warnings.catch_warnings():
+            # Marian's recommends a library that it does not need.
+            warnings.simplefilter("ignore")
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
         model, info = auto.from_pretrained(
             folder,
             dtype=_dtype(config, device),

@@ -75,8 +75,9 @@ class QuestionAnsweringPipeline(Pipeline):  # type: ignore[misc]
         return [_read(*row) for row in zip(outputs["start"], outputs["end"], outputs["windows"], strict=True)]
 
 
+# transformers refuses the name of the pipeline that it had.
 PIPELINE_REGISTRY.register_pipeline(
-    "question-answering", pipeline_class=QuestionAnsweringPipeline, pt_model=AutoModelForQuestionAnswering
+    "extractive-question-answering", pipeline_class=QuestionAnsweringPipeline, pt_model=AutoModelForQuestionAnswering
 )
 
 
@@ -128,7 +129,8 @@ class QuestionAnsweringModel(HeadModel):
         if room < 8:
             raise GenerationError("the question fills the context window", code="too-long", hint="ask a shorter one")
         made = tokenizer(
-            question, context, split_special_tokens=True, truncation="only_second", max_length=self.context_window,
+            self.encoder.inert(question), self.encoder.inert(context, same_length=True), split_special_tokens=True,
+            truncation="only_second", max_length=self.context_window,
             stride=min(OVERLAP, room // 2), return_overflowing_tokens=True, return_offsets_mapping=True,
             return_token_type_ids=True,
         )  # fmt: skip

@@ -84,7 +84,12 @@ class Seq2SeqPipeline(Pipeline):  # type: ignore[misc]
         )
         scores = made.sequences_scores.tolist() if beams > 1 else [0.0] * len(made.sequences)
         # The decoder's start token is no token of the answer.
-        return {"made": made.sequences[:, 1:], "scores": scores, "lengths": inputs["lengths"]}
+        return {
+            "made": made.sequences[:, 1:],
+            "scores": scores,
+            "lengths": inputs["lengths"],
+            "forced": inputs["forced"],
+        }
 
     def config(self, generation: Generation, *, forced: int | None = None) -> GenerationConfig:
         """The settings given; the rest is filled from the checkpoint's by ``generate``."""
@@ -121,9 +126,11 @@ class Seq2SeqPipeline(Pipeline):  # type: ignore[misc]
 
     def postprocess(self, outputs: dict[str, Any], *, generation: Generation) -> list[list[Completion]]:
         """Cut each text at its end-of-sequence token or stop string, and name the finish reason."""
-        eos = self._eos()
+        eos, forced = self._eos(), outputs["forced"]
         ends = set(eos if isinstance(eos, list) else [eos])
-        rows = [finish(self._encoder, row, ends=ends, stop=generation.stop or []) for row in outputs["made"].tolist()]
+        # Nor is the language that it begins with a part of the answer.
+        made = [row[1:] if forced is not None and row[:1] == [forced] else row for row in outputs["made"].tolist()]
+        rows = [finish(self._encoder, row, ends=ends, stop=generation.stop or []) for row in made]
         each = len(rows) // len(outputs["lengths"])
         completions = [
             Completion(self._plain(text), outputs["lengths"][place // each], tokens, reason, score)
@@ -144,7 +151,8 @@ class Seq2SeqModel(HeadModel):
     def __init__(self, model: Any, encoder: Encoder, *, codes: Mapping[str, str] | None = None, **options: Any) -> None:
         super().__init__(model, encoder, **options)
         tokenizer = encoder.tokenizer
-        known = [*tokenizer.all_special_tokens, *getattr(tokenizer, "supported_language_codes", [])]
+        known = [*tokenizer.all_special_tokens, *getattr(tokenizer, "supported_language_codes", []),
+                 *getattr(tokenizer, "lang_token_to_id", [])]  # fmt: skip
         self._codes = languages.codes(map(str, known)) | dict(codes or {})
         self._pipeline = Seq2SeqPipeline(model=model, tokenizer=tokenizer, encoder=encoder)
 
@@ -153,7 +161,7 @@ class Seq2SeqModel(HeadModel):
         tokenizer, text = self.encoder.tokenizer, prompt.prefix + prompt.row
         if hasattr(tokenizer, "supported_language_codes"):
             return self._marian(text, prompt.target), None
-        if not (self._codes and prompt.target and hasattr(tokenizer, "src_lang")):
+        if not (prompt.target and hasattr(tokenizer, "src_lang")):
             return tuple(self.encoder.sequence(text)), None
         # M2M100's tokenizer is told ``fr``, its token is ``__fr__``.
         source = self._code(prompt.source).strip("_")
@@ -170,7 +178,7 @@ class Seq2SeqModel(HeadModel):
 
     def _code(self, language: str) -> str:
         if language not in self._codes:
-            known = ", ".join(sorted(self._codes))
+            known = languages.listed(sorted(self._codes))
             raise UsageError(
                 f"the model does not know {languages.name(language)}", code="bad-pair", hint=f"it knows {known}"
             )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
+from llmcli.errors import ModelError
 from llmcli.prompts import Rendered
 
 UNBOUNDED = 1_000_000
@@ -37,15 +42,31 @@ class Encoder:
         self.tokenizer = tokenizer
         self._template = dict(chat_template_kwargs or {})
         self._prefixes: dict[str, tuple[int, ...]] = {}
+        unknown = tokenizer.unk_token
+        self._special = [str(token) for token in tokenizer.all_special_tokens if str(token) != unknown]
 
     def ids(self, text: str) -> list[int]:
         """Tokens of the user's text; what looks like a control token is spelled out."""
-        found = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        found = self.tokenizer(self.inert(text), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return [int(token) for token in found]
+
+    def inert(self, text: str, *, same_length: bool = False) -> str:
+        """Unigram vocabularies hold control tokens as ordinary pieces, which splitting does not reach: a space does.
+
+        It stands behind the token's first character, or, with ``same_length``, in its place.
+        """
+        for token in (token for token in self._special if token in text):
+            found = self.tokenizer(token, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            if self.tokenizer.convert_tokens_to_ids(token) in found:
+                text = text.replace(token, f"{'' if same_length else token[0]} {token[1:]}")
+        return text
 
     def sequence(self, text: str, pair: str | None = None) -> list[int]:
         """Tokens of a whole input, or of a pair, with the special tokens that the checkpoint was trained on."""
-        return [int(token) for token in self.tokenizer(text, pair, split_special_tokens=True)["input_ids"]]
+        second = None if pair is None else self.inert(pair)
+        return [
+            int(token) for token in self.tokenizer(self.inert(text), second, split_special_tokens=True)["input_ids"]
+        ]
 
     def prompt(self, prompt: Rendered) -> Encoded:
         """Encode a rendered prompt."""
@@ -81,7 +102,8 @@ class Encoder:
             return ""
         if not self.tokenizer.is_fast:
             return self._bisect(text, tokens)
-        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        offsets = encoded["offset_mapping"]
         return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
 
     def _bisect(self, text: str, tokens: int) -> str:

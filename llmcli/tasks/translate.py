@@ -57,6 +57,7 @@ class Line:
     mark: str
     sentences: tuple[str, ...]
     tail: str = ""
+    truncated: bool = False
 
 
 def command(
@@ -122,7 +123,7 @@ def _check_pair(source: str, target: str, config: RunConfig) -> None:
             raise UsageError(
                 f"{config.model.name} does not translate {way} {languages.name(code)}",
                 code="bad-pair",
-                hint=f"it translates {way} {', '.join(known)}",
+                hint=f"it translates {way} {languages.listed(known)}",
             )
 
 
@@ -146,7 +147,8 @@ def _fitted(line: Line, model: Model, config: RunConfig) -> Line:
         chunking.fit(sentence, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
         for sentence in line.sentences
     ]
-    return replace(line, sentences=tuple(piece for fit in fitted for piece in fit.pieces))
+    pieces = tuple(piece for fit in fitted for piece in fit.pieces)
+    return replace(line, sentences=pieces, truncated=any(fit.truncated for fit in fitted))
 
 
 def _translate(
@@ -225,5 +227,5 @@ def _result(
         record.id, {"text": "\n".join(out), "source": source, "target": target}, model=config.model.name,
         input_tokens=sum(c.input_tokens for c in used), output_tokens=sum(c.output_tokens for c in used),
         finish_reason="length" if any(c.finish_reason == "length" for c in used) else "stop",
-        notices=tuple(notices), record=record,
+        truncated=any(line.truncated for line in lines), notices=tuple(notices), record=record,
     )  # fmt: skip

@@ -235,7 +235,8 @@ class Server:
         return {"kind": "status", "running": True, "pid": os.getpid(), "version": __version__,
                 "uptime": round(now - self._started, 1), "idle": 0.0 if self._jobs else round(now - self._used, 1),
                 "keep_alive": self._keep_alive, "requests": self._requests,
-                "sessions": len(self._open), "jobs": self._jobs, "memory": _memory(), "limit": models.limit, "models": models.list(),
+                "sessions": len(self._open), "jobs": self._jobs, "memory": _memory(),
+                "limit": models.limit, "models": models.list(),
                 "socket": str(self._place.socket), "log": str(self._place.log)}  # fmt: skip
 
 
