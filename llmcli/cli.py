@@ -140,7 +140,7 @@ def execute(request: Request) -> int:
                 raise InputError("the input is empty", code="empty")
         if done is not None:
             done.complete()
-    return _closed(request, rows)
+    return _closed(request, rows, writer)
 
 
 def _one(request: Request, result: Result, rows: Rows, writer: Writer) -> None:
@@ -154,14 +154,14 @@ def _one(request: Request, result: Result, rows: Rows, writer: Writer) -> None:
                          hint="--resume goes on" if request.output.output else "")  # fmt: skip
 
 
-def _closed(request: Request, rows: Rows) -> int:
+def _closed(request: Request, rows: Rows, writer: Writer) -> int:
     output = request.output
     if request.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
         say(f"llmcli: {rows.summary(output.output or 'standard output')}")
     if rows.failed:
         hint = "--retry-failed runs them again" if output.output else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
-    return 0
+    return 1 if writer.sought is not None and not writer.found else 0
 
 
 def _command(command: Callable[..., Request]) -> Callable[..., int]:

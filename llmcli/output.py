@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from llmcli import rows, tasks
+from llmcli import grep, rows, tasks
 from llmcli.errors import OutputError, one_line
 from llmcli.options import ENDINGS, Request
 from llmcli.records import Result
@@ -41,6 +41,10 @@ class Writer:
         self._streamed = False
         self._named = request.format == "text" and request.batch
         self._said: set[str] = set()
+        sought = request.flags.get("options", {}).get("grep")
+        self.sought = grep.parse(sought) if sought else None
+        self.found = 0
+        """How many results --grep let through."""
 
     def _new_table(self) -> rows.Table | None:
         if self._format not in ("csv", "tsv"):
@@ -87,6 +91,9 @@ class Writer:
         """Print one result, and its notices or its error."""
         if result.error:
             say(result.error.line())
+        if self.sought is not None and not result.error and not self.sought.matches(result):
+            return
+        self.found += not result.error
         if result.error is None or self._format != "text":
             self._write_row(result)
         for notice in result.notices:
@@ -100,7 +107,7 @@ class Writer:
         elif self._format == "json":
             content = rows.dumps(rows.obj(result, merge=self._request.output.merge))
         else:
-            content = "" if self._streamed else self._clean(rows.text(result))
+            content = "" if self._streamed else self._clean(self._text(result))
         if self._folder and self._target is not None:
             self._write_file(self._target / self._name(result), content)
             return
@@ -108,6 +115,9 @@ class Writer:
             where = result.record.where if result.record else str(result.id)
             content = f"{where}\t{content}" if "label" in result.fields else f"==> {where} <==\n{content}"
         self._put(content if content.endswith("\n") else content + "\n")
+
+    def _text(self, result: Result) -> str:
+        return result.record.text if self.sought is not None and result.record else rows.text(result)
 
     def _write_file(self, path: Path, content: str) -> None:
         with _reported(path):

@@ -90,6 +90,8 @@ class Settings(Strict):
     """What a zero-shot model tests for each ``{label}``."""
     labels: list[Label] | None = None
     label_temperature: float | None = Field(None, gt=0)
+    neutral: list[str] | None = None
+    """Texts without content, on which the labels' prior is measured."""
     generation: Generation | None = None
     options: dict[str, Any] | None = None
 

@@ -37,6 +37,10 @@ def test_answers(cli, fake, arguments, stdin, code, out):
 
 
 ERRORS = {
+    "no labels": (["classify", "x"], b"", 2, "give --labels"),
+    "one label": (["classify", "--labels", "a", "x"], b"", 2, "two names or more"),
+    "a label twice": (["classify", "--labels", "a,a", "x"], b"", 2, "two names or more"),
+    "a bad pattern": (["sentiment", "--grep", ">0.5", "x"], b"", 2, "is not understood"),
     "no such option": (["sentiment", "--nope", "x"], b"", 2, "error[usage]"),
     "no such command": (["shout"], b"", 2, "error[usage]"),
     "empty input": (["sentiment"], b"", 3, "error[empty]"),
@@ -83,6 +87,7 @@ def test_a_bad_line_is_an_error_row_in_its_place(cli, fake):
     [
         (["sentiment", "--all-scores"], ["label", "score", "scores"]),
         (["generate"], ["text"]),
+        (["classify", "--labels", "yes,no"], ["label", "score"]),
         (["summarize"], ["text", "method"]),
         (["translate", "-t", "fr", "-f", "en"], ["text", "source", "target"]),
     ],
@@ -91,6 +96,30 @@ def test_json_keys(cli, fake, arguments, fields):
     row = json.loads(cli(*arguments, "--json", "Is it good?").out)
     common = ["model", "input_tokens", "output_tokens", "finish_reason", "chunks", "truncated"]
     assert list(row) == ["id", "status", *fields, *common]
+
+
+GREP = {
+    "found": (["--grep", "positive"], "good a\nbad\ngood b\n", 0, "good a\ngood b\n"),
+    "none": (["--grep", "positive"], "bad\n", 1, ""),
+    "a bound": (["--grep", "negative>0.99"], "bad\n", 1, ""),
+    "an error": (["--grep", "positive"], "good\n\n", 5, "good\n"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "stdin", "code", "out"), GREP.values(), ids=GREP)
+def test_grep(cli, fake, arguments, stdin, code, out):
+    done = cli("sentiment", "--lines", *arguments, stdin=stdin)
+    assert (done.code, done.out) == (code, out)
+
+
+def test_labels_of_a_file_and_their_prior(cli, fake, tmp_path: Path):
+    """The fake model prefers the first label: the prior takes it back, so the order does not matter."""
+    (tmp_path / "labels.yaml").write_text("- name: late\n  words: [delayed, slow]\n- fine\n")
+    row = json.loads(
+        cli("classify", "--labels-file", str(tmp_path / "labels.yaml"), "--all-scores", "--json", "bad").out
+    )
+    assert row["scores"] == {"late": 0.5, "fine": 0.5}
+    assert any(prompt.row.startswith("Text: N/A") for prompt in fake.prompts)
 
 
 def test_folder_in_folder_out(cli, fake, tmp_path: Path):

@@ -1,0 +1,36 @@
+"""``--grep LABEL``, ``--grep 'LABEL>0.9'``: which results match."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llmcli.errors import UsageError
+from llmcli.records import Result
+
+_PATTERN = re.compile(r"\s*(?P<label>[^<>=]+?)\s*(?:(?P<sign>>=|>|<=|<)\s*(?P<score>\d*\.?\d+))?\s*")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A label, and a bound of its score."""
+
+    label: str
+    sign: str = ">="
+    score: float = 0.0
+
+    def matches(self, result: Result) -> bool:
+        """Whether a result has the label, and a score within the bound."""
+        if result.error or result.fields.get("label") != self.label:
+            return False
+        score = float(result.fields["score"])
+        return {">": score > self.score, ">=": score >= self.score, "<": score < self.score,
+                "<=": score <= self.score}[self.sign]  # fmt: skip
+
+
+def parse(text: str) -> Pattern:
+    """The pattern of a command line. Raises UsageError."""
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--grep {text!r} is not understood", hint="give a label, or 'label>0.9'")
+    return Pattern(match["label"], match["sign"] or ">=", float(match["score"] or 0))

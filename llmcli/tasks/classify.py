@@ -1,0 +1,78 @@
+"""Put the user's own labels on texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from llmcli import labelling
+from llmcli.errors import UsageError
+from llmcli.options import InputOptions, ModelOptions, OutputOptions, Request, request
+
+FIELDS, OPTIONAL, WINDOW = labelling.FIELDS, labelling.OPTIONAL, labelling.WINDOW
+answer = labelling.answer
+
+
+@dataclass(frozen=True)
+class Options:
+    """The task's own options."""
+
+    labels: Annotated[
+        str | None,
+        Option(help="The labels, with commas between.", rich_help_panel="Classification", show_default=False),
+    ] = None
+    labels_file: Annotated[
+        Path | None,
+        Option(help="A YAML list of labels: names, or name and words that stand for it.",
+               rich_help_panel="Classification", show_default=False),
+    ] = None  # fmt: skip
+
+    all_scores: Annotated[
+        bool, Option("--all-scores", help="Give the probability of every label.", rich_help_panel="Classification")
+    ] = False
+    threshold: Annotated[
+        float | None,
+        Option(min=0.0, max=1.0, help="Say 'uncertain' where the best label's score is lower.",
+               rich_help_panel="Classification", show_default=False),
+    ] = None  # fmt: skip
+    grep: Annotated[
+        str | None,
+        Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
+               rich_help_panel="Classification", show_default=False),
+    ] = None  # fmt: skip
+
+
+def command(source: InputOptions, own: Options, model: ModelOptions, output: OutputOptions) -> Request:
+    """Put one of your labels on each text, with a score from 0 to 1.
+
+    A causal model weighs the labels by their likelihood, its own preference taken back; a zero-shot (NLI) checkpoint by
+    entailment; a classifier brings its own labels.
+
+    Example: llmcli classify --labels billing,bug,praise "The app crashes when I log in"
+
+    Example: llmcli classify --labels billing,bug,praise -i tickets.csv --field body -o labelled.csv
+    """
+    labels = _labels(own)
+    made = request(
+        "classify", source=source, model=model, output=output, own=replace(own, labels=None, labels_file=None)
+    )
+    return replace(made, flags=made.flags | {"labels": labels}) if labels else made
+
+
+def _labels(own: Options) -> list[dict[str, object]]:
+    """The labels of the command line or of a YAML file: names, or objects with ``name``, ``words`` and ``bias``."""
+    if own.labels and own.labels_file:
+        raise UsageError("--labels and --labels-file exclude each other")
+    found: object = [name.strip() for name in (own.labels or "").split(",") if name.strip()]
+    if own.labels_file:
+        from llmcli.schemas import load_yaml
+
+        found = load_yaml(own.labels_file)
+    labels = [{"name": item} if isinstance(item, str) else item for item in found] if isinstance(found, list) else []
+    names = [item.get("name") if isinstance(item, dict) else None for item in labels]
+    if (own.labels or own.labels_file) and (len(names) < 2 or None in names or len(set(names)) < len(names)):
+        raise UsageError("labels must be two names or more, each given once", hint="give --labels a,b,c")
+    return labels
