@@ -74,11 +74,11 @@ def resolve(
         source=options.get("from_", "auto"),
         target=options.get("to", ""),
     )
-    task_layers = [(origin, _suited(layer, model, origin=origin)) for origin, layer in task_layers]
     file = f"model {model.name}"
     base = {key: value for key, value in _dump(model).items() if key in ("device", "dtype", "generation")}
     own = _dump(model.tasks[task]) if task in model.tasks else {}
-    merged, origins = merge([(file, base), *task_layers, (f"{file}, tasks.{task}", own), *upper])
+    layers = [(file, base), *task_layers, (f"{file}, tasks.{task}", own), *upper]
+    merged, origins = merge([_suited(*layer, model) for layer in layers])
     settings = parse(Settings, merged, origin=f"settings of {task}")
     _check_options(task, settings.options or {}, origins)
     return RunConfig(task, model, settings, offline=offline, origins=origins)
@@ -105,18 +105,20 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _suited(layer: dict[str, Any], model: ModelConfig, *, origin: str) -> dict[str, Any]:
-    """What of a task's YAML holds for a model: a chat model has a prompt of its own.
+def _suited(origin: str, layer: dict[str, Any], model: ModelConfig) -> Layer:
+    """What of a layer holds for a model: a chat model has a prompt of its own, which no stop string ends.
 
     The shipped prompts and generation settings are for causal models; one trained for the task brings its own.
     """
-    unfit = {"chat_prompt"}
-    if model.pipeline != "causal" and Path(origin).is_relative_to(places.shipped()):
-        unfit |= {"prompt", "generation"}
-    kept = {key: value for key, value in layer.items() if key not in unfit}
+    shipped = Path(origin).is_relative_to(places.shipped())
+    kept = {key: value for key, value in layer.items() if key != "chat_prompt"}
+    if shipped and model.pipeline != "causal":
+        kept = {key: value for key, value in kept.items() if key not in ("prompt", "generation")}
     if model.chat and "chat_prompt" in layer:
         kept["prompt"] = layer["chat_prompt"]
-    return kept
+        if shipped:
+            kept["generation"] = {key: value for key, value in layer.get("generation", {}).items() if key != "stop"}
+    return origin, kept
 
 
 def merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -299,11 +299,12 @@ def test_classifiers_of_many_labels(cli, checkpoint, name: str, labels: int):
     assert row["chunks"] > 1
 
 
-def test_zero_shot_by_hand(checkpoint):
+@pytest.mark.parametrize("name", ["nli", "bart-nli"])
+def test_zero_shot_by_hand(checkpoint, name: str):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    folder = checkpoint("nli")
+    folder = checkpoint(name)
     labels = {"animal": ["the dog is an animal"], "book": ["a book", "about a long book"]}
     model, rows = open_model(folder, task="sentiment"), [Rendered(row=text) for text in SENTENCES]
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -354,6 +355,34 @@ def test_a_long_context_is_read_in_windows_that_overlap(checkpoint):
     assert context[span.start : span.end] == span.text
     with pytest.raises(GenerationError):
         model.spans([("who reads " * 40, context)])
+
+
+def test_a_head_of_one_number_is_no_classifier(cli, checkpoint):
+    done = cli("sentiment", "-m", str(checkpoint("bert", labels=("score",))), "a dog")
+    assert (done.code, "error[no-head]" in done.err) == (4, True)
+
+
+def test_chat_models_are_asked_in_their_own_way(cli, fake, tmp_path: Path):
+    ask = ["summarize", "--method", "abstractive", "--sentences", "3", "A dog."]
+    assert cli(*ask, "-m", "smollm2-135m-instruct").code == 0
+    assert [prompt.messages[-1]["content"] for prompt in fake.prompts] == [
+        "Summarize this text in at most 3 sentences:\n\nA dog."
+    ]
+    assert fake.generations[0].stop is None
+    models = tmp_path / "config" / "models"
+    models.mkdir(parents=True)
+    (models / "mine.yaml").write_text(
+        "name: mine\nsource: {path: /x}\nchat: true\n"
+        "tasks: {summarize: {prompt: {style: chat, example: 'tl;dr {text}{answer}'}}}\n"
+    )
+    assert cli(*ask, "-m", "mine").code == 0
+    assert fake.prompts[-1].messages[-1]["content"] == "tl;dr A dog."
+
+
+def test_base_models_are_asked_by_examples(cli, fake):
+    assert cli("summarize", "--method", "abstractive", "A dog.", "-m", "gpt2").code == 0
+    assert fake.prompts[0].row == "Text: A dog.\nSummary:"
+    assert "Summary: " in fake.prompts[0].prefix
 
 
 def test_a_roberta_table_holds_fewer_tokens_than_rows(checkpoint):

@@ -109,11 +109,17 @@ def t5(folder: Path) -> None:
     save(T5ForConditionalGeneration, config, tokenizer, folder)
 
 
-def bart(folder: Path) -> None:
-    from transformers import BartConfig, BartForConditionalGeneration, BartTokenizer
+def _bart_tokenizer() -> Any:
+    from transformers import BartTokenizer
 
     plain = byte_tokenizer(bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>", mask_token="<mask>")
-    tokenizer = BartTokenizer(vocab=plain.get_vocab(), merges=[], model_max_length=128)
+    return BartTokenizer(vocab=plain.get_vocab(), merges=[], model_max_length=128)
+
+
+def bart(folder: Path) -> None:
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    tokenizer = _bart_tokenizer()
     config = BartConfig(vocab_size=len(tokenizer), max_position_embeddings=128, decoder_start_token_id=2,
                         task_specific_params={"summarization": {"num_beams": 2}}, **SIZE)  # fmt: skip
     save(BartForConditionalGeneration, config, tokenizer, folder, max_length=30, min_length=12, num_beams=4,
@@ -224,8 +230,19 @@ def bert(folder: Path, *, labels: tuple[str, ...] = ("negative", "neutral", "pos
     save(BertForSequenceClassification, _bert_config(tokenizer, **_labelled(labels)), tokenizer, folder)
 
 
+NLI = ("contradiction", "neutral", "entailment")
+
+
 def nli(folder: Path) -> None:
-    bert(folder, labels=("contradiction", "neutral", "entailment"))
+    bert(folder, labels=NLI)
+
+
+def bart_nli(folder: Path) -> None:
+    from transformers import BartConfig, BartForSequenceClassification
+
+    tokenizer = _bart_tokenizer()
+    config = BartConfig(vocab_size=len(tokenizer), max_position_embeddings=128, **SIZE, **_labelled(NLI))
+    save(BartForSequenceClassification, config, tokenizer, folder, scale=1)
 
 
 def question_answering(folder: Path) -> None:
@@ -257,4 +274,6 @@ SEQ2SEQ: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 CAUSAL: dict[str, Callable[..., None]] = {"gpt2": gpt2, "llama": llama, "qwen3": qwen3, "gemma3": gemma3}
 CLASSIFIERS: dict[str, Callable[..., None]] = {"distilbert": distilbert, "bert": bert, "roberta": roberta}
-BUILDERS = SEQ2SEQ | CAUSAL | CLASSIFIERS | {"nli": nli, "qa": question_answering, "headless": headless}
+BUILDERS = (
+    SEQ2SEQ | CAUSAL | CLASSIFIERS | {"nli": nli, "bart-nli": bart_nli, "qa": question_answering, "headless": headless}
+)

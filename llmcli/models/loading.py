@@ -14,6 +14,23 @@ from llmcli.errors import ModelError, UsageError
 from llmcli.models import store
 from llmcli.pipelines import Model
 
+KINDS = {
+    "causal": "CausalModel",
+    "seq2seq": "Seq2SeqModel",
+    "classification": "ClassificationModel",
+    "zero-shot": "ZeroShotModel",
+    "question-answering": "QuestionAnsweringModel",
+}
+"""The model of each pipeline, in the module of its name."""
+HEADS = {
+    "causal": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "classification": "AutoModelForSequenceClassification",
+    "zero-shot": "AutoModelForSequenceClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+}
+"""And the class of transformers that loads its weights."""
+
 
 def load(config: RunConfig, *, report: store.Report, watch: Callable[[Any], None] | None = None) -> Model:
     """Load the model of a run. ``watch`` is shown the torch module, before its first use.
@@ -45,22 +62,6 @@ def load(config: RunConfig, *, report: store.Report, watch: Callable[[Any], None
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
     loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
     return loaded
-
-
-KINDS = {
-    "causal": "CausalModel",
-    "seq2seq": "Seq2SeqModel",
-    "classification": "ClassificationModel",
-    "zero-shot": "ZeroShotModel",
-    "question-answering": "QuestionAnsweringModel",
-}
-HEADS = {
-    "causal": "AutoModelForCausalLM",
-    "seq2seq": "AutoModelForSeq2SeqLM",
-    "classification": "AutoModelForSequenceClassification",
-    "zero-shot": "AutoModelForSequenceClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-}
 
 
 def _kind(pipeline: str) -> Any:

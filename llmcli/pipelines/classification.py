@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TextClassificationPipeline
 
-from llmcli.errors import GenerationError
+from llmcli.errors import GenerationError, ModelError
 from llmcli.pipelines import Choice
 from llmcli.pipelines.base import HeadModel
 from llmcli.prompts import Rendered
@@ -21,6 +21,8 @@ class ClassificationModel(HeadModel):
 
     def __init__(self, model: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(model, *arguments, **options)
+        if model.config.num_labels < 2:
+            raise ModelError("its head gives one number, not labels", code="no-head", hint="give a classifier")
         tokenizer = self.encoder.tokenizer
         self._pipeline = TextClassificationPipeline(model=model, tokenizer=tokenizer, device=model.device)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -62,11 +62,11 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
     return replace(made, flags=made.flags | {"labels": labels}) if labels else made
 
 
-def _labels(own: Options) -> list[dict[str, object]]:
+def _labels(own: Options) -> list[dict[str, Any]]:
     """The labels of the command line or of a YAML file: names, or objects with ``name``, ``words`` and ``bias``."""
     if own.labels and own.labels_file:
         raise UsageError("--labels and --labels-file exclude each other")
-    found: object = [name.strip() for name in (own.labels or "").split(",") if name.strip()]
+    found: Any = [name.strip() for name in (own.labels or "").split(",") if name.strip()]
     if own.labels_file:
         from llmcli.schemas import load_yaml
 

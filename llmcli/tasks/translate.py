@@ -166,7 +166,8 @@ def _translate(
         return []
     if generation.max_new_tokens is None and config.model.pipeline == "causal":
         generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
-    if not config.option("rerank") or (generation.num_beams or 1) == 1 or config.model.pipeline != "causal":
+    examples = config.model.pipeline == "causal" and prompt.style == "completion"
+    if not (config.option("rerank") and examples) or (generation.num_beams or 1) == 1:
         return [completions[0] for completions in model.complete(rows, generation)]
     generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
     return _rerank(model, config, todo, model.complete(rows, generation), target)
