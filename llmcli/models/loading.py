@@ -39,7 +39,6 @@ def load(config: RunConfig, *, report: store.Report, watch: Callable[[Any], None
     """
     folder = store.checkpoint(config.model, offline=config.offline, report=report)
     # Everything is local from here on; a library must not look anything up, nor warn into a pipe.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
     from transformers.utils import logging
