@@ -376,7 +376,14 @@ def test_chat_models_are_asked_in_their_own_way(cli, fake, tmp_path: Path):
     assert [prompt.messages[-1]["content"] for prompt in fake.prompts] == [
         "Summarize this text in at most 3 sentences:\n\nA dog."
     ]
-    assert fake.generations[0].stop is None
+    assert (fake.generations[0].stop, fake.generations[0].no_repeat_ngram_size) == (None, None)
+    assert cli("translate", "-m", "qwen3-0.6b", "-f", "en", "-t", "fr", "A dog.").code == 0
+    assert fake.prompts[-1].messages == (
+        {
+            "role": "user",
+            "content": "Translate this from English to French. Answer with the translation alone.\n\nA dog.",
+        },
+    )
     models = tmp_path / "config" / "models"
     models.mkdir(parents=True)
     (models / "mine.yaml").write_text(
