@@ -32,6 +32,8 @@ Report = Callable[[str, float], None]
 Layer = tuple[str, dict[str, Any]]
 MERGED = ("generation", "options")
 """Settings that are merged key by key; all others are replaced whole."""
+COMPLETION_ONLY = ("stop", "no_repeat_ngram_size")
+"""Generation settings that hold the continuation of examples in check. A chat model ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _short(value: Any) -> str:
 
 
 def _suited(origin: str, layer: dict[str, Any], model: ModelConfig) -> Layer:
-    """What of a layer holds for a model: a chat model has a prompt of its own, which no stop string ends.
+    """What of a layer holds for a model: a chat model has a prompt of its own.
 
     The shipped prompts and generation settings are for causal models; one trained for the task brings its own.
     """
@@ -117,7 +119,8 @@ def _suited(origin: str, layer: dict[str, Any], model: ModelConfig) -> Layer:
     if model.chat and "chat_prompt" in layer:
         kept["prompt"] = layer["chat_prompt"]
         if shipped:
-            kept["generation"] = {key: value for key, value in layer.get("generation", {}).items() if key != "stop"}
+            values = layer.get("generation", {})
+            kept["generation"] = {key: value for key, value in values.items() if key not in COMPLETION_ONLY}
     return origin, kept
 
 

@@ -109,16 +109,24 @@ def test_languages_are_read_from_the_tokenizer(checkpoint, name: str, least: int
     assert {"en", "fr", "zh", "ar", "fa"} <= set(model.languages)
 
 
-NO_CHECKPOINT = {
+NO_CHECKPOINT: dict[str, tuple[str | None, str]] = {
     "no config": (None, "bad-model"),
     "not JSON": ("{", "bad-model"),
     "a list": ("[]", "bad-model"),
     "deep": ("[" * 100_000, "bad-model"),
+    "no names": ('{"architectures": 7}', "bad-model"),
+    "no labels": ('{"architectures": ["BertForSequenceClassification"], "id2label": [1]}', "bad-model"),
+    "no parameters": ('{"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": true, '
+                      '"task_specific_params": [1]}', "bad-model"),
+    "no beams": ('{"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": true, '
+                 '"task_specific_params": {"summarization": {"num_beams": -1}}}', "bad-model"),
+    "no language": ('{"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": true, '
+                    '"task_specific_params": {"translation_zz_to_qq": {}}}', "bad-model"),
     "no head": ('{"architectures": ["BertModel"]}', "no-head"),
     "no architecture": ("{}", "no-head"),
     "speech": ('{"architectures": ["WhisperForAudioClassification"]}', "no-head"),
     "image to text": ('{"architectures": ["Blip2ForConditionalGeneration"]}', "no-head"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "code"), NO_CHECKPOINT.values(), ids=NO_CHECKPOINT)
@@ -368,7 +376,14 @@ def test_chat_models_are_asked_in_their_own_way(cli, fake, tmp_path: Path):
     assert [prompt.messages[-1]["content"] for prompt in fake.prompts] == [
         "Summarize this text in at most 3 sentences:\n\nA dog."
     ]
-    assert fake.generations[0].stop is None
+    assert (fake.generations[0].stop, fake.generations[0].no_repeat_ngram_size) == (None, None)
+    assert cli("translate", "-m", "qwen3-0.6b", "-f", "en", "-t", "fr", "A dog.").code == 0
+    assert fake.prompts[-1].messages == (
+        {
+            "role": "user",
+            "content": "Translate this from English to French. Answer with the translation alone.\n\nA dog.",
+        },
+    )
     models = tmp_path / "config" / "models"
     models.mkdir(parents=True)
     (models / "mine.yaml").write_text(

@@ -42,11 +42,18 @@ _TRANSLATION = re.compile(r"translation_([a-z]{2,3})_to_([a-z]{2,3})")
 def infer(folder: Path, *, name: str, source: Source) -> ModelConfig:
     """The ModelConfig of a checkpoint folder.
 
-    Raises ModelError where ``config.json`` is missing, unreadable, or names no head that a task can use.
+    Raises ModelError where ``config.json`` is missing, malformed, or names no head that a task can use.
     """
     config = _config(folder)
+    try:
+        return _inferred(config, folder, {"name": name, "source": source})
+    except (AttributeError, TypeError, ValueError, UsageError) as error:
+        raise ModelError(f"{folder / 'config.json'}: malformed", code="bad-model") from error
+
+
+def _inferred(config: Json, folder: Path, found: Json) -> ModelConfig:
     pipeline = _pipeline(config, folder)
-    found: Json = {"name": name, "source": source, "pipeline": pipeline}
+    found |= {"pipeline": pipeline}
     if pipeline == "causal":
         return ModelConfig(**found, chat=_has_template(folder))
     if pipeline != "seq2seq":

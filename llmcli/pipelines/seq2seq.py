@@ -102,7 +102,8 @@ class Seq2SeqPipeline(Pipeline):  # type: ignore[misc]
             values["num_beams"] = values["num_return_sequences"]
         most = values.pop("max_new_tokens", None) or own.max_new_tokens or (own.max_length or 0) - 1
         most = most if most > 0 else DEFAULT_MAX_NEW_TOKENS
-        positions = getattr(self.model.config, "max_position_embeddings", None)
+        names = ("max_decoder_position_embeddings", "max_position_embeddings")
+        positions = next((limit for name in names if (limit := getattr(self.model.config, name, None))), None)
         values["max_new_tokens"] = min(most, positions - 1) if positions else most
         least = generation.min_new_tokens
         if least is None:

@@ -141,7 +141,7 @@ def _time_limit() -> Iterator[None]:
 
 def context_window(config: Any, tokenizer: Any) -> int:
     """The limit from the model's config, else the tokenizer's (often 1e30: no limit known)."""
-    names = ("max_position_embeddings", "n_positions", "max_sequence_length")
+    names = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_encoder_position_embeddings")
     limits = [getattr(config, name, None) for name in names]
     if limits[0] and any(family in config.model_type for family in OFFSET_POSITIONS):
         limits[0] -= (config.pad_token_id or 0) + 1

@@ -100,7 +100,8 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
 
 
 def _target(config: RunConfig) -> str:
-    name = config.option("to") or (config.model.targets[0] if len(config.model.targets) == 1 else "")
+    only = config.model.target_languages
+    name = config.option("to") or (only[0] if len(only) == 1 else "")
     if not name:
         raise UsageError("no target language", hint="give --to LANG, for example --to fr")
     target = languages.parse(name)
@@ -113,8 +114,8 @@ def _source(text: str, config: RunConfig) -> str:
     name = config.option("from_", "auto")
     if name != "auto":
         return languages.parse(name)
-    allowed = config.model.sources or list(languages.COMMON)
-    return allowed[0] if len(allowed) == 1 else languages.detect(text, allowed)
+    only = config.model.source_languages
+    return only[0] if len(only) == 1 else languages.detect(text, config.model.sources or list(languages.COMMON))
 
 
 def _check_pair(source: str, target: str, config: RunConfig) -> None:
