@@ -37,7 +37,7 @@ class Address:
 def find() -> Address:
     """The worker of this installation and environment; nothing is created."""
     machine = sorted((name, value) for name, value in os.environ.items() if name.startswith(MACHINE))
-    facts = repr([str(places.PACKAGE), sys.executable, str(places.cache().absolute()), machine])
+    facts = repr([str(places.PACKAGE), sys.prefix, str(places.cache().absolute()), machine])
     key = hashlib.blake2b(os.fsencode(facts), digest_size=6).hexdigest()
     folder = _folder()
     if len(os.fsencode(folder / f"{key}.socket")) > LONGEST:
