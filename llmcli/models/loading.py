@@ -44,6 +44,7 @@ def load(config: RunConfig, *, report: store.Report, watch: Callable[[Any], None
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     logging.disable_progress_bar()
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
     from llmcli.pipelines.tokens import Encoder, context_window
