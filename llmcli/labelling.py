@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from llmcli import chunking, prompts
 from llmcli.errors import LlmcliError, UsageError
@@ -25,6 +28,25 @@ FIELDS = ("label", "score")
 OPTIONAL = {"all_scores": "scores"}
 """Fields that an option adds."""
 WINDOW = 128
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of tasks that put labels on texts."""
+
+    all_scores: Annotated[
+        bool, Option("--all-scores", help="Give the probability of every label.", rich_help_panel="Labels")
+    ] = False
+    threshold: Annotated[
+        float | None,
+        Option(min=0.0, max=1.0, help="Say 'uncertain' where the best label's score is lower.",
+               rich_help_panel="Labels", show_default=False),
+    ] = None  # fmt: skip
+    grep: Annotated[
+        str | None,
+        Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
+               rich_help_panel="Labels", show_default=False),
+    ] = None  # fmt: skip
 
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:

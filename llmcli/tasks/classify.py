@@ -17,39 +17,25 @@ answer = labelling.answer
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(labelling.Options):
     """The task's own options."""
 
     labels: Annotated[
         str | None,
-        Option(help="The labels, with commas between.", rich_help_panel="Classification", show_default=False),
+        Option(help="The labels, with commas between.", rich_help_panel="Labels", show_default=False),
     ] = None
     labels_file: Annotated[
         Path | None,
         Option(help="A YAML list of labels: names, or name and words that stand for it.",
-               rich_help_panel="Classification", show_default=False),
-    ] = None  # fmt: skip
-
-    all_scores: Annotated[
-        bool, Option("--all-scores", help="Give the probability of every label.", rich_help_panel="Classification")
-    ] = False
-    threshold: Annotated[
-        float | None,
-        Option(min=0.0, max=1.0, help="Say 'uncertain' where the best label's score is lower.",
-               rich_help_panel="Classification", show_default=False),
-    ] = None  # fmt: skip
-    grep: Annotated[
-        str | None,
-        Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
-               rich_help_panel="Classification", show_default=False),
+               rich_help_panel="Labels", show_default=False),
     ] = None  # fmt: skip
 
 
 def command(source: InputOptions, own: Options, model: ModelOptions, output: OutputOptions) -> Request:
     """Put one of your labels on each text, with a score from 0 to 1.
 
-    A causal model weighs the labels by their likelihood, its own preference taken back; a zero-shot (NLI) checkpoint by
-    entailment; a classifier brings its own labels.
+    A causal model weighs the labels by their likelihood, its own preference taken back; a zero-shot (NLI)
+    checkpoint by entailment; a classifier brings its own labels.
 
     Example: llmcli classify --labels billing,bug,praise "The app crashes when I log in"
 

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
-
-from typer import Option
-
 from llmcli import labelling
 from llmcli.options import InputOptions, ModelOptions, OutputOptions, Request, request
 
 FIELDS, OPTIONAL, WINDOW = labelling.FIELDS, labelling.OPTIONAL, labelling.WINDOW
+Options = labelling.Options
 answer = labelling.answer
-
-
-@dataclass(frozen=True)
-class Options:
-    """The task's own options."""
-
-    all_scores: Annotated[
-        bool, Option("--all-scores", help="Give the probability of every label.", rich_help_panel="Sentiment")
-    ] = False
-    threshold: Annotated[
-        float | None,
-        Option(min=0.0, max=1.0, help="Say 'uncertain' where the best label's score is lower.",
-               rich_help_panel="Sentiment", show_default=False),
-    ] = None  # fmt: skip
-    grep: Annotated[
-        str | None,
-        Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
-               rich_help_panel="Sentiment", show_default=False),
-    ] = None  # fmt: skip
 
 
 def command(source: InputOptions, own: Options, model: ModelOptions, output: OutputOptions) -> Request:
