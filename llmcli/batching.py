@@ -59,19 +59,25 @@ def run(
     waiting = list(range(len(items)))
     while waiting:
         sizes = [lengths[index] for index in waiting]
-        batch = [waiting[place] for place in next(plan(sizes, rows=budget.rows, tokens=budget.tokens, padded=padded))]
-        try:
-            found = work([items[index] for index in batch])
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                raise OutOfMemory("out of memory with a single row", hint="try a shorter text") from error
-            budget.shrink(len(batch), len(batch) * max(lengths[index] for index in batch))
-            continue
-        results.update(zip(batch, found, strict=True))
+        for places in plan(sizes, rows=budget.rows, tokens=budget.tokens, padded=padded):
+            batch = [waiting[place] for place in places]
+            try:
+                found = work([items[index] for index in batch])
+            except (RuntimeError, MemoryError) as error:
+                _shrink(budget, [lengths[index] for index in batch], error)
+                break  # and plan what is left anew
+            results.update(zip(batch, found, strict=True))
         waiting = [index for index in waiting if index not in results]
     return [results[index] for index in range(len(items))]
+
+
+def _shrink(budget: Budget, lengths: Sequence[int], error: Exception) -> None:
+    """Halve the budget of a batch that ran out of memory; any other error goes on."""
+    if not out_of_memory(error):
+        raise error
+    if len(lengths) == 1:
+        raise OutOfMemory("out of memory with a single row", hint="try a shorter text") from error
+    budget.shrink(len(lengths), len(lengths) * max(lengths))
 
 
 def out_of_memory(error: BaseException) -> bool:

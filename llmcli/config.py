@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,10 @@ from typing import Any
 from llmcli import places
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import inference, names
-from llmcli.schemas import (
-    Generation,
-    ModelConfig,
-    Settings,
-    TaskConfig,
-    UserConfig,
-    WorkerSettings,
-    load,
-    load_yaml,
-    parse,
-)
+from llmcli.pipelines import Report, unheard
+from llmcli.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
+from llmcli.strict_yaml import load, load_yaml, parse
 
-Report = Callable[[str, float], None]
 Layer = tuple[str, dict[str, Any]]
 MERGED = ("generation", "options")
 """Settings that are merged key by key; all others are replaced whole."""
@@ -56,9 +47,7 @@ class RunConfig:
         return (self.settings.options or {}).get(name, default)
 
 
-def resolve(
-    task: str, flags: Mapping[str, Any], *, offline: bool = False, report: Report = lambda stage, share: None
-) -> RunConfig:
+def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False, report: Report = unheard) -> RunConfig:
     """Merge all layers for a task.
 
     Raises ConfigError for a malformed YAML file, ModelError for an unknown model.

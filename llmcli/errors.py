@@ -109,6 +109,10 @@ class OutputError(LlmcliError):
     default_code = "output"
 
 
+ROW_ERRORS = (InputError, GenerationError, OutOfMemory)
+"""What one row can do wrong; every other error ends the run."""
+
+
 def pack(error: LlmcliError) -> dict[str, str | int]:
     """An error as JSON values: for the journal and the wire."""
     return {"exit": error.exit_code, "code": error.code, "message": error.message, "hint": error.hint}

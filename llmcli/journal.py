@@ -10,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +35,9 @@ class Journal:
     """The finished rows of one output. Only one run at a time holds it."""
 
     def __init__(self, path: Path, *, request: Request, fingerprint: Mapping[str, str]) -> None:
+        import secrets
+        import sqlite3
+
         self._path = path
         self._resumed = bool(request.output.resume or request.output.retry_failed)
         self._anew = request.output.resume is False

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from llmcli import chunking, prompts
-from llmcli.errors import LlmcliError, UsageError
+from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.pipelines import Choice, Emit, Model
 from llmcli.prompts import Rendered
-from llmcli.records import Record, Result
+from llmcli.records import Record, Result, failed
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
@@ -61,7 +61,7 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     for index, record in enumerate(records):
         try:
             fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
-        except LlmcliError as error:
+        except ROW_ERRORS as error:
             fitted[index] = error
             continue
         fitted[index] = fit
@@ -71,7 +71,7 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     for index, record in enumerate(records):
         found = fitted[index]
         if isinstance(found, LlmcliError):
-            results.append(Result(record.id, model=config.model.name, record=record, error=_at(found, record)))
+            results.append(failed(record, found, model=config.model.name))
         else:
             read = [next(choices) for _ in found.pieces]
             results.append(_result(record, read, found, config=config, prior=prior))
@@ -88,11 +88,6 @@ def _words(config: RunConfig) -> dict[str, list[str]]:
         return {label.name: [hypothesis.replace("{label}", label.name)] for label in labels}
     gap = "" if prompts.of(config).style == "chat" else " "
     return {label.name: [gap + word for word in label.words or [label.name]] for label in labels}
-
-
-def _at(error: LlmcliError, record: Record) -> LlmcliError:
-    error.where = record.where
-    return error
 
 
 def _rendered(prompt: Prompt, text: str, config: RunConfig) -> Rendered:

@@ -71,12 +71,12 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
         if model is not None:
             report.introduce(model.name, model.introduction)
         else:
-            report.introduce(name, [f"fetching {name}, once"])
+            report.introduce(name, [f"fetching {name}"])
             model = names.find(name, report=report)
         folder = store.folder(model.source, name=model.name)
         if folder is None:
             raise UsageError(f"{name} is a folder of yours: nothing to pull")
-        store.checkpoint(model, offline=False, report=report)
+        store.renew(model, report=report)
     found = manifest.read(folder) or {}
     typer.echo(f"{model.name}\t{found.get('commit', 'ready')}\t{folder}")
 

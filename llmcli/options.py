@@ -44,10 +44,7 @@ class InputOptions:
     lines: Annotated[bool, Option("--lines", help="Short for --format lines.", rich_help_panel=INPUT)] = False
     jsonl: Annotated[bool, Option("--jsonl", help="Short for --format jsonl.", rich_help_panel=INPUT)] = False
     csv: Annotated[bool, Option("--csv", help="Short for --format csv.", rich_help_panel=INPUT)] = False
-    field: Annotated[
-        str | None,
-        Option(help="JSONL, CSV: the field that holds the text.", rich_help_panel=INPUT, show_default="text"),
-    ] = None
+    field: Annotated[str, Option(help="JSONL, CSV: the field that holds the text.", rich_help_panel=INPUT)] = "text"
     id_field: Annotated[
         str | None,
         Option(help="JSONL, CSV: the field that holds the row's id.", rich_help_panel=INPUT,
@@ -189,8 +186,6 @@ class Request:
     """Whether the worker is wanted; None: what the environment says."""
     combine: bool = False
     """Standard input and TEXT make one prompt, in this order."""
-    text_field: str = "text"
-    """The field of a JSONL or CSV row that holds the text, where --field does not name one."""
 
     @property
     def batch(self) -> bool:

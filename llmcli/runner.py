@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from llmcli import tasks
-from llmcli.errors import GenerationError, InputError, ModelError, OutOfMemory
-from llmcli.journal import Journal
+from llmcli.errors import ROW_ERRORS, ModelError
+from llmcli.pipelines import Report, unheard
 from llmcli.records import Record, Result, failed
 from llmcli.seen import Seen
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.journal import Journal
     from llmcli.options import Request
     from llmcli.pipelines import Emit, Model
     from llmcli.progress import Preparing
-
-ROW_ERRORS = (InputError, GenerationError, OutOfMemory)
-"""What one row can do wrong; every other error ends the run."""
-Report = Callable[[str, float], None]
 
 
 class Load(Protocol):
@@ -60,9 +57,7 @@ class Session(Protocol):
 class Local:
     """A session in this process; the model is loaded, by ``load``, for the first good record."""
 
-    def __init__(
-        self, config: RunConfig, *, report: Report = lambda stage, share: None, load: Load | None = None
-    ) -> None:
+    def __init__(self, config: RunConfig, *, report: Report = unheard, load: Load | None = None) -> None:
         self.config = config
         self.model = config.model.name
         size = config.settings.batch_size
@@ -128,11 +123,12 @@ def run(
 
     Rows that the journal holds are not run again; new ones are in it before they are yielded.
     """
-    seen = Seen()
     seed = session.seed if session.seed is not None or journal is None else journal.seed
+    # Who neither resumes nor draws needs no row told from its equals.
+    seen = Seen() if journal is not None or seed is not None else None
     for window in windows(records, size=session.window):
         results = [failed(record, record.error, model=session.model) if record.error else None for record in window]
-        keys = [_key(record, seen) if not record.error else "" for record in window]
+        keys = [_key(record, seen) if seen and not record.error else "" for record in window]
         if journal:
             results = [found or (journal.find(key, record) if key else None)
                        for found, key, record in zip(results, keys, window, strict=True)]  # fmt: skip

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class Seen:
@@ -15,6 +18,8 @@ class Seen:
     def count(self, key: str) -> int:
         """How often ``key`` has been counted, this time included."""
         if self._database is None:
+            import sqlite3
+
             # An empty name is a private file on disk, deleted when the connection closes.
             self._database = sqlite3.connect("", isolation_level=None)
             self._database.execute("PRAGMA journal_mode = OFF")

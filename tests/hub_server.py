@@ -20,6 +20,7 @@ class Hub(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.commit = COMMIT
         self.repos: dict[str, Path] = {}
         self.extra: dict[str, list[str]] = {}
         self.refused: dict[str, tuple[int, str]] = {}
@@ -56,13 +57,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _facts(self, repo: str) -> dict[str, object]:
         files = [(file.name, file.stat().st_size) for file in sorted(self.server.repos[repo].iterdir())]
         files += [(name, 1) for name in self.server.extra.get(repo, [])]
-        return {"id": repo, "modelId": repo, "sha": COMMIT, "private": False, "tags": [], "downloads": 0,
+        return {"id": repo, "modelId": repo, "sha": self.server.commit, "private": False, "tags": [], "downloads": 0,
                 "siblings": [{"rfilename": name, "size": size} for name, size in files]}  # fmt: skip
 
     def _file(self, path: Path, *, body: bool) -> None:
         raw = path.read_bytes()
         start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
-        headers = {"ETag": f'"{hashlib.sha256(raw).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        headers = {
+            "ETag": f'"{hashlib.sha256(raw).hexdigest()}"',
+            "X-Repo-Commit": self.server.commit,
+            "Accept-Ranges": "bytes",
+        }
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(raw) - 1}/{len(raw)}"
         cut = body and path.name in self.server.cuts

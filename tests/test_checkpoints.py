@@ -13,7 +13,8 @@ import pytest
 from llmcli.errors import GenerationError, ModelError, UsageError
 from llmcli.models import inference
 from llmcli.prompts import Rendered
-from llmcli.schemas import Generation, ModelConfig, Source, load
+from llmcli.schemas import Generation, ModelConfig, Source
+from llmcli.strict_yaml import load
 from tests import tiny
 from tests.conftest import ROOT
 

@@ -12,7 +12,8 @@ import pytest
 
 from llmcli import config, places
 from llmcli.errors import ConfigError
-from llmcli.schemas import ModelConfig, TaskConfig, UserConfig, load
+from llmcli.schemas import ModelConfig, TaskConfig, UserConfig
+from llmcli.strict_yaml import load
 from tests.conftest import ROOT
 
 BAD = {

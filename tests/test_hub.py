@@ -47,6 +47,16 @@ def test_pull_show_run_verify_remove(llmcli, hub: Hub, tmp_path: Path):
     assert not stored(tmp_path).exists()
 
 
+def test_pull_again_takes_the_newest_commit(llmcli, hub: Hub, tmp_path: Path):
+    llmcli("models", "pull", "org/causal")
+    hub.log.clear()
+    assert COMMIT in llmcli("models", "pull", "org/causal").stdout.decode()
+    assert not [path for _, path in hub.log if "/resolve/" in path]
+    hub.commit = COMMIT[::-1]
+    assert COMMIT[::-1] in llmcli("models", "pull", "org/causal").stdout.decode()
+    assert llmcli("models", "verify", "org/causal").returncode == 0
+
+
 def test_a_first_use_fetches_and_only_what_is_needed(llmcli, hub: Hub, tiny_causal: Path, tmp_path: Path):
     folder = shutil.copytree(tiny_causal, tmp_path / "repo")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
@@ -63,9 +73,12 @@ def test_an_interrupted_download_goes_on(llmcli, hub: Hub, tmp_path: Path):
     cut = llmcli("models", "pull", "org/causal")
     assert cut.returncode == 4, cut.stderr
     assert not stored(tmp_path).exists()
+    assert cut.stderr.count(b"\n") == 2, cut.stderr  # what is fetched, and the error
     hub.cuts.clear()
+    hub.log.clear()
     done = llmcli("models", "pull", "org/causal")
     assert done.returncode == 0, done.stderr
+    assert {path.rpartition("/")[2] for _, path in hub.log if "/resolve/" in path} == {"model.safetensors"}
     assert llmcli("models", "verify", "org/causal").returncode == 0
 
 
@@ -153,10 +166,14 @@ def test_a_gguf_file_that_is_none(cli, tmp_path: Path):
     assert (done.code, "error[bad-gguf]" in done.err) == (4, True)
 
 
-def test_a_template_without_end_is_stopped(cli, tiny_causal: Path, tmp_path: Path, monkeypatch):
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}"
+TEMPLATES = {"without end": (ENDLESS, "does not come to an end"), "without the message": ("hello", "leaves out")}
+
+
+@pytest.mark.parametrize(("template", "message"), TEMPLATES.values(), ids=TEMPLATES)
+def test_a_bad_template_is_refused(cli, tiny_causal: Path, tmp_path: Path, monkeypatch, template: str, message: str):
     monkeypatch.setattr("llmcli.pipelines.tokens.TEMPLATE_SECONDS", 0.2)
     folder = shutil.copytree(tiny_causal, tmp_path / "repo")
-    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}"
-    (folder / "chat_template.jinja").write_text(loop)
+    (folder / "chat_template.jinja").write_text(template)
     done = cli("generate", "-m", str(folder), "hello?")
-    assert (done.code, "does not come to an end" in done.err) == (4, True), done.err
+    assert (done.code, message in done.err) == (4, True), done.err

@@ -246,9 +246,11 @@ def test_a_dying_worker_leaves_its_successor_alone(place: Path):
 
 
 def test_a_removed_socket_ends_its_worker(place: Path):
-    workers.start("watchful")
+    pid = workers.start("watchful")
+    assert workers.alive(place) == [pid]
     address.find().socket.unlink()
     workers.await_(lambda: not workers.alive(place))
+    assert control.status() == {"running": False}
 
 
 def test_other_code_is_replaced(place: Path):

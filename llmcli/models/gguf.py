@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from llmcli.errors import ModelError
+from llmcli.pipelines import Report
 
 
-def convert(source: Path, target: Path, *, report: Callable[[str, float], None]) -> None:
+def convert(source: Path, target: Path, *, report: Report) -> None:
     """Write ``target`` (a new folder) with config, tokenizer and float32 weights of the GGUF file ``source``.
 
     Raises ModelError for a file that is not GGUF or of an architecture that transformers cannot read.

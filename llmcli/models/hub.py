@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llmcli.errors import ModelError, OutputError
+from llmcli.pipelines import Report
 from llmcli.schemas import HubSource
 
 NEEDED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
           "vocab*", "merges.txt", "*.model", "*.spm", "*.jinja", "spiece*", "sentencepiece*")  # fmt: skip
+AGAIN = "try again: files that came whole are kept"
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
@@ -24,40 +27,56 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def fetch(source: HubSource, folder: Path, *, report: Callable[[str, float], None]) -> str:
-    """Download a repository's checkpoint into ``folder`` and give the commit; what is there already is kept.
+def newest(source: HubSource) -> str:
+    """The commit that a repository's revision names now. Raises ModelError as :func:`fetch` does."""
+    from huggingface_hub import HfApi
+
+    with _told(source):
+        return str(HfApi().model_info(source.repo, revision=source.revision).sha)
+
+
+def fetch(source: HubSource, folder: Path, *, report: Report) -> str:
+    """Download a repository's checkpoint into ``folder`` and give the commit; files that are whole there are kept.
 
     The small files come first, and a checkpoint that would not be loaded is refused before its weights are fetched.
     Raises ModelError (missing, gated, unreachable, refused) or OutputError (no room).
     """
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
-    try:
+    with _told(source, folder):
         info = HfApi().model_info(source.repo, revision=source.revision, files_metadata=True)
         commit = str(info.sha)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         small, weights = _needed(sizes, source.repo)
         done, total = 0, sum(sizes[name] for name in small + weights) or 1
-        for name in small + weights:
-            if name == (weights or [""])[0]:
+        for group in (small, weights):
+            for name in group:
+                bar = _bar(partial(_tell, report, done, total))
+                hf_hub_download(source.repo, name, revision=commit, local_dir=folder, tqdm_class=bar)
+                done += sizes[name]
+            if group is small:
                 _refuse_code(folder, source.repo)
-            hf_hub_download(
-                source.repo, name, revision=commit, local_dir=folder,
-                tqdm_class=_bar(partial(_tell, report, done, total)),
-            )  # fmt: skip
-            done += sizes[name]
-            report("fetching", 0.95 * done / total)
+    return commit
+
+
+@contextlib.contextmanager
+def _told(source: HubSource, folder: Path | None = None) -> Iterator[None]:
+    """Say what the Hub, the network or the disk refused, in one line; the library's own words are not printed."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        yield
     except HfHubHTTPError as error:
         raise _answered(error, source) from error
     except HTTPError as error:
         raise ModelError(f"{source.repo}: cannot reach the Hub: {type(error).__name__}", code="no-network",
-                         hint="what was fetched is kept; try again") from error  # fmt: skip
+                         hint=AGAIN) from error  # fmt: skip
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise OutputError(f"{folder}: {error.strerror}", code="cache", hint="free some room") from error
         raise ModelError(f"{source.repo}: could not be fetched: {error}", code="fetch-failed") from error
-    return commit
 
 
 def _needed(sizes: dict[str, int], repo: str) -> tuple[list[str], list[str]]:
@@ -92,7 +111,7 @@ def _refuse_code(folder: Path, repo: str) -> None:
         raise ModelError(f"{repo}: refused: it needs Python code of its own", code="remote-code")
 
 
-def _tell(report: Callable[[str, float], None], before: int, total: int, here: int) -> None:
+def _tell(report: Report, before: int, total: int, here: int) -> None:
     report("fetching", 0.95 * (before + here) / total)
 
 
@@ -126,4 +145,4 @@ def _answered(error: Any, source: HubSource) -> ModelError:
         return ModelError(f"no repository {repo} on the Hub, or a private one", code="no-model",
                           hint="check the spelling; for a private one set HF_TOKEN")  # fmt: skip
     status = getattr(error.response, "status_code", "an error")
-    return ModelError(f"{repo}: the Hub answered {status}", code="hub", hint="what was fetched is kept; try again")
+    return ModelError(f"{repo}: the Hub answered {status}", code="hub", hint=AGAIN)

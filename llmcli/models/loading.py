@@ -12,7 +12,7 @@ from typing import Any
 from llmcli.config import RunConfig
 from llmcli.errors import ModelError, UsageError
 from llmcli.models import store
-from llmcli.pipelines import Model
+from llmcli.pipelines import Model, Report
 
 KINDS = {
     "causal": "CausalModel",
@@ -32,7 +32,7 @@ HEADS = {
 """And the class of transformers that loads its weights."""
 
 
-def load(config: RunConfig, *, report: store.Report, watch: Callable[[Any], None] | None = None) -> Model:
+def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
     """Load the model of a run. ``watch`` is shown the torch module, before its first use.
 
     Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).

@@ -9,12 +9,14 @@ from pathlib import Path
 from llmcli import places
 from llmcli.errors import ConfigError, ModelError
 from llmcli.models import inference, store
-from llmcli.schemas import Chosen, HubSource, ModelConfig, Source, load
+from llmcli.pipelines import Report, unheard
+from llmcli.schemas import Chosen, HubSource, ModelConfig, Source
+from llmcli.strict_yaml import load
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def find(name: str, *, offline: bool = False, report: store.Report = lambda stage, share: None) -> ModelConfig:
+def find(name: str, *, offline: bool = False, report: Report = unheard) -> ModelConfig:
     """Find a model by alias, YAML name, folder, GGUF file or Hub id, in this order.
 
     What a GGUF file or a Hub repository is, only its own files tell: it is converted or fetched here.
@@ -53,7 +55,7 @@ def chosen() -> Chosen:
     return load(Chosen, path) if path.is_file() else Chosen()
 
 
-def _told(model: ModelConfig, *, offline: bool, report: store.Report) -> ModelConfig:
+def _told(model: ModelConfig, *, offline: bool, report: Report) -> ModelConfig:
     folder = store.checkpoint(model, offline=offline, report=report)
     return inference.infer(folder, name=model.name, source=model.source)
 

@@ -12,7 +12,7 @@ from typing import Any
 from llmcli.config import RunConfig
 from llmcli.errors import ModelError
 from llmcli.models import loading, store
-from llmcli.pipelines import Model
+from llmcli.pipelines import Model, Report
 
 Key = tuple[str, str, str]
 
@@ -36,7 +36,7 @@ class Resident:
         self._check = check
         self._entries: dict[Key, Entry] = {}
 
-    def get(self, config: RunConfig, *, holder: object, report: store.Report) -> Model:
+    def get(self, config: RunConfig, *, holder: object, report: Report) -> Model:
         """The model of a run, loaded if it is not, or if its weights have changed since."""
         key = _key(config)
         if key not in self._entries:

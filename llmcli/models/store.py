@@ -8,18 +8,17 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from llmcli import places
 from llmcli.errors import ModelError, OutputError
 from llmcli.models import manifest, sources
+from llmcli.pipelines import Report
 from llmcli.schemas import ModelConfig, Source
 
-Report = Callable[[str, float], None]
-"""Called with a stage's name and the share of the work done (0-1)."""
 RESUMED = ("no-network", "hub", "fetch-failed")
-"""Errors after which what was fetched is kept for the next attempt."""
+"""Errors after which the files that were fetched whole are kept for the next attempt."""
 
 
 def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
@@ -38,11 +37,23 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     return target
 
 
-def make(model: ModelConfig, target: Path, *, offline: bool, report: Report) -> None:
-    """Build or fetch a checkpoint, unless another process just did."""
+def renew(model: ModelConfig, *, report: Report) -> Path:
+    """The folder of a model's checkpoint; one of the Hub at the newest commit of its revision."""
+    from llmcli.models import hub
+
+    target, source = folder(model.source, name=model.name), model.source.hub
+    found = manifest.read(target) if target else None
+    if target is None or source is None or found is None or hub.offline() or hub.newest(source) == found["commit"]:
+        return checkpoint(model, offline=False, report=report)
+    make(model, target, offline=False, report=report, anew=True)
+    return target
+
+
+def make(model: ModelConfig, target: Path, *, offline: bool, report: Report, anew: bool = False) -> None:
+    """Build or fetch a checkpoint, unless another process just did or, ``anew``, in its place."""
     try:
         with _lock(target):
-            if manifest.read(target) is None:
+            if anew or manifest.read(target) is None:
                 _build(model, target, offline=offline, report=report)
     except OSError as error:
         hint = "free some room" if error.errno == errno.ENOSPC else "set LLMCLI_CACHE_DIR to a writable folder"
@@ -93,7 +104,7 @@ def _lock(target: Path) -> Iterator[None]:
 
 
 def _build(model: ModelConfig, target: Path, *, offline: bool, report: Report) -> None:
-    work, keep = target.with_name(f"{target.name}.partial"), False
+    work, keep = target.with_name(f"{target.name}.partial"), model.source.hub is not None
     if model.source.hub is None:
         shutil.rmtree(work, ignore_errors=True)
     try:
@@ -103,11 +114,9 @@ def _build(model: ModelConfig, target: Path, *, offline: bool, report: Report) -
         _sync(out)
         shutil.rmtree(target, ignore_errors=True)
         out.rename(target)
+        keep = False
     except ModelError as error:
         keep = error.code in RESUMED
-        raise
-    except (OSError, OutputError, KeyboardInterrupt):
-        keep = model.source.hub is not None
         raise
     finally:
         if not keep:

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from llmcli.schemas import Generation
 
 Emit = Callable[[str], None]
+"""Hears the text of a lone answer as it is made."""
+Report = Callable[[str, float], None]
+"""Hears the stages of a model's first use: a name, and the share of the work done (0-1)."""
+
+
+def unheard(stage: str, share: float) -> None:
+    """A report to nobody."""
 
 
 @dataclass(frozen=True)

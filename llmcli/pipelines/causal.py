@@ -117,7 +117,9 @@ class CausalModel:
             self.encoder.prompt(Rendered(messages=({"role": "user", "content": content},))).row
             for content in (text, text + ".")
         )
-        same = next(i for i, (a, b) in enumerate(zip(open_ended, closed, strict=False)) if a != b)
+        same = next((i for i, (a, b) in enumerate(zip(open_ended, closed, strict=False)) if a != b), None)
+        if same is None:
+            raise ModelError("the chat template leaves out the message", code="bad-template", hint="try --raw")
         ends = [open_ended[same], *(self.encoder.ids(mark)[-1] for mark in ".?!")]
         ids = torch.tensor([open_ended[:same]], device=self.model.device)
         with torch.inference_mode():

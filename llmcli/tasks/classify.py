@@ -54,7 +54,7 @@ def _labels(own: Options) -> list[dict[str, Any]]:
         raise UsageError("--labels and --labels-file exclude each other")
     found: Any = [name.strip() for name in (own.labels or "").split(",") if name.strip()]
     if own.labels_file:
-        from llmcli.schemas import load_yaml
+        from llmcli.strict_yaml import load_yaml
 
         found = load_yaml(own.labels_file)
     labels = [{"name": item} if isinstance(item, str) else item for item in found] if isinstance(found, list) else []

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from llmcli import chunking, prompts
-from llmcli.errors import LlmcliError
+from llmcli.errors import ROW_ERRORS
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
-from llmcli.records import Record, Result
+from llmcli.records import Record, Result, failed
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
@@ -81,9 +81,8 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
         try:
             chat = template and model.ending(record.text[-2000:].strip()) >= COMPLETE
             todo.append((index, *_fit(record.text, chat=chat, room=room, model=model, config=config)))
-        except LlmcliError as error:
-            error.where = record.where
-            results[index] = Result(record.id, model=config.model.name, record=record, error=error)
+        except ROW_ERRORS as error:
+            results[index] = failed(record, error, model=config.model.name)
     stream = emit if not config.option("no_stream") else None
     made = _complete(model, generation, [(records[index], prompt) for index, prompt, _ in todo], stream)
     for (index, _, truncated), completions in zip(todo, made, strict=True):

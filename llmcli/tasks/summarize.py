@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Option
 
 from llmcli import chunking, languages, prompts, ranking
-from llmcli.errors import InputError, LlmcliError
+from llmcli.errors import ROW_ERRORS, InputError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
-from llmcli.records import Record, Result
+from llmcli.records import Record, Result, failed
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
@@ -74,9 +74,8 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
                 results[index] = _extractive(model, config, record)
             else:
                 drafts[index] = _draft(model, config, record)
-        except LlmcliError as error:
-            error.where = record.where
-            results[index] = Result(record.id, model=config.model.name, record=record, error=error)
+        except ROW_ERRORS as error:
+            results[index] = failed(record, error, model=config.model.name)
     _write(model, config, list(drafts.values()))
     results |= {index: _abstractive(draft, model, config) for index, draft in drafts.items()}
     return [results[index] for index in range(len(records))]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from llmcli import chunking, completion, languages, prompts
-from llmcli.errors import LlmcliError, UsageError
+from llmcli.errors import ROW_ERRORS, UsageError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
-from llmcli.records import Record, Result
+from llmcli.records import Record, Result, failed
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
@@ -88,11 +88,8 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
             lines = [Line(text, ()) for text in record.text.split("\n")] if source == target else [
                 _fitted(split(line, source), model, config) for line in record.text.split("\n")]  # fmt: skip
             todo.append((index, source, lines))
-        except LlmcliError as error:
-            if isinstance(error, UsageError):
-                raise
-            error.where = record.where
-            results[index] = Result(record.id, model=config.model.name, record=record, error=error)
+        except ROW_ERRORS as error:
+            results[index] = failed(record, error, model=config.model.name)
     made = iter(_translate(model, config, todo, target))
     for index, source, lines in todo:
         results[index] = _result(records[index], source, target, lines, made, config)

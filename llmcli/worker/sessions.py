@@ -13,9 +13,9 @@ from llmcli import config, records
 from llmcli.config import RunConfig
 from llmcli.errors import ModelError, OutOfMemory
 from llmcli.models.resident import Resident
-from llmcli.pipelines import Emit, Model
+from llmcli.pipelines import Emit, Model, Report
 from llmcli.records import Result
-from llmcli.runner import Local, Report
+from llmcli.runner import Local
 from llmcli.worker import protocol
 from llmcli.worker.protocol import Message
 

@@ -1,0 +1,74 @@
+"""A strict YAML reader: no repeated keys, no anchors; every error as ``file: [field] what``."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from llmcli.errors import ConfigError
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without aliases and without repeated keys."""
+
+    def _peek(self) -> Any:
+        return self.peek_event()  # type: ignore[no-untyped-call]
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent) or getattr(self._peek(), "anchor", None):
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed",
+                                       problem_mark=self._peek().start_mark)  # fmt: skip
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is given twice",
+                                           problem_mark=key.start_mark)  # fmt: skip
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML file strictly. Raises ConfigError as ``file: [line N] what``."""
+    try:
+        return yaml.load(path.read_text("utf-8-sig"), _Loader)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"[line {error.problem_mark.line + 1}] " if error.problem_mark else ""
+        raise ConfigError(f"{path}: {line}{error.problem}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+
+
+def parse(schema: type[S], data: Any, *, origin: str) -> S:
+    """Validate ``data``. Raises ConfigError as ``origin: [field] what``."""
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: [top level] must be a mapping")
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "top level"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "unknown key"
+        raise ConfigError(f"{origin}: [{where}] {message}{more}") from error
+
+
+def load(schema: type[S], path: Path) -> S:
+    """Read and validate one YAML file."""
+    return parse(schema, load_yaml(path), origin=str(path))
