@@ -217,7 +217,8 @@ def test_twenty_starts_make_one_worker(place: Path):
     said = [process.communicate(timeout=120)[0] for process in started]
     assert {process.returncode for process in started} == {0}
     assert len({line.split()[-1] for line in said}) == 1
-    assert len(workers.alive(place)) == 1
+    workers.await_(lambda: len(workers.alive(place)) == 1)  # those that found the lock taken end
+    assert control.status()["pid"] == workers.alive(place)[0]
 
 
 def test_stale_socket(place: Path):
