@@ -72,6 +72,7 @@ def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False, repor
     merged, origins = merge([_suited(*layer, model) for layer in layers])
     settings = parse(Settings, merged, origin=f"settings of {task}")
     _check_options(task, settings.options or {}, origins)
+    _check_pickle(settings, model, origins)
     return RunConfig(task, model, settings, offline=offline, origins=origins)
 
 
@@ -167,6 +168,17 @@ def worker() -> WorkerSettings:
 
 def _environment() -> dict[str, Any]:
     return {"model": model} if (model := os.environ.get("LLMCLI_MODEL")) else {}
+
+
+def _check_pickle(settings: Settings, model: ModelConfig, origins: Mapping[str, str]) -> None:
+    if settings.allow_pickle is None:
+        return
+    if origins["allow_pickle"] != "flag":
+        raise ConfigError(f"{origins['allow_pickle']}: [allow_pickle] can only be given on the command line")
+    if model.source.path is None:
+        raise UsageError(
+            "--allow-pickle is for a folder of your own", hint="download the checkpoint, and give its path"
+        )
 
 
 def _check_options(task: str, options: Mapping[str, Any], origins: Mapping[str, str]) -> None:

@@ -86,6 +86,10 @@ class ModelOptions:
         str | None,
         Option(help="'auto', or the most rows at a time.", rich_help_panel=MODEL, show_default=False),
     ] = None
+    allow_pickle: Annotated[
+        bool, Option("--allow-pickle", help="Read a local folder's pickled weights too: only of people you trust.",
+                     rich_help_panel=MODEL)
+    ] = False  # fmt: skip
     offline: Annotated[
         bool, Option("--offline", help="Never fetch anything; a missing model is an error.",
                      rich_help_panel=MODEL)

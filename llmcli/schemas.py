@@ -76,6 +76,8 @@ class Settings(Strict):
     device: str | None = Field(None, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     batch_size: Literal["auto"] | int | None = None
+    allow_pickle: bool | None = None
+    """Read pickled weights of a local folder; the command line alone can say so."""
     on_long: Literal["chunk", "truncate", "error"] | None = None
     prompt: Prompt | None = None
     chat_prompt: Prompt | None = None

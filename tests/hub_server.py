@@ -11,10 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONVERTED = "fedcba9876543210fedcba9876543210fedcba98"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves ``repos``. ``refused`` maps a repository to (status, X-Error-Code); ``cuts`` stops a file half-way."""
+    """Serves ``repos``. ``refused`` maps a repository to (status, X-Error-Code); ``cuts`` stops a file half-way.
+
+    ``converted`` maps a repository to what the pull request 1 of ``converter`` would make of it.
+    """
 
     daemon_threads = True
 
@@ -22,6 +26,8 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.commit = COMMIT
         self.repos: dict[str, Path] = {}
+        self.converted: dict[str, Path] = {}
+        self.converter = "SFconvertbot"
         self.extra: dict[str, list[str]] = {}
         self.refused: dict[str, tuple[int, str]] = {}
         self.cuts: set[str] = set()
@@ -49,23 +55,34 @@ class _Handler(BaseHTTPRequestHandler):
         if repo in self.server.refused or repo not in self.server.repos:
             status, code = self.server.refused.get(repo, (404, "RepoNotFound"))
             self._send(status, b"{}", {"X-Error-Code": code}, body=body)
+        elif path.endswith("/discussions"):
+            self._send(200, json.dumps(self._changes(repo)).encode(), {}, body=body)
         elif path.startswith("api/"):
-            self._send(200, json.dumps(self._facts(repo)).encode(), {}, body=body)
+            self._send(200, json.dumps(self._facts(repo, path.endswith("refs%2Fpr%2F1"))).encode(), {}, body=body)
         else:
-            self._file(self.server.repos[repo] / "/".join(parts[4:]), body=body)
+            folder = self.server.converted[repo] if parts[3] == CONVERTED else self.server.repos[repo]
+            self._file(folder / "/".join(parts[4:]), commit=parts[3], body=body)
 
-    def _facts(self, repo: str) -> dict[str, object]:
-        files = [(file.name, file.stat().st_size) for file in sorted(self.server.repos[repo].iterdir())]
+    def _changes(self, repo: str) -> dict[str, object]:
+        offered = {"title": "Adding `safetensors` variant of this model", "num": 1, "status": "open",
+                   "author": {"name": self.server.converter}, "isPullRequest": True,
+                   "repo": {"name": repo, "type": "model"}, "createdAt": "2024-01-01T00:00:00.000Z"}  # fmt: skip
+        wanted = f"author={self.server.converter}" in self.path and repo in self.server.converted
+        return {"discussions": [offered] if wanted else [], "count": int(wanted), "start": 0}
+
+    def _facts(self, repo: str, converted: bool) -> dict[str, object]:
+        folder = self.server.converted[repo] if converted else self.server.repos[repo]
+        files = [(file.name, file.stat().st_size) for file in sorted(folder.iterdir())]
         files += [(name, 1) for name in self.server.extra.get(repo, [])]
-        return {"id": repo, "modelId": repo, "sha": self.server.commit, "private": False, "tags": [], "downloads": 0,
+        return {"id": repo, "modelId": repo, "sha": CONVERTED if converted else self.server.commit, "private": False, "tags": [], "downloads": 0,
                 "siblings": [{"rfilename": name, "size": size} for name, size in files]}  # fmt: skip
 
-    def _file(self, path: Path, *, body: bool) -> None:
+    def _file(self, path: Path, *, commit: str, body: bool) -> None:
         raw = path.read_bytes()
         start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
         headers = {
             "ETag": f'"{hashlib.sha256(raw).hexdigest()}"',
-            "X-Repo-Commit": self.server.commit,
+            "X-Repo-Commit": commit,
             "Accept-Ranges": "bytes",
         }
         if start:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import COMMIT, Hub, serve
+from tests.hub_server import COMMIT, CONVERTED, Hub, serve
 
 
 @pytest.fixture
@@ -121,6 +121,20 @@ def test_offline_asks_nothing(llmcli, hub: Hub, environment: dict[str, str]):
     flags = [] if environment else ["--offline"]
     done = llmcli("sentiment", "-m", "org/causal", "good", *flags, **environment)
     assert (done.returncode, b"models pull org/causal" in done.stderr, hub.log) == (4, True, [])
+
+
+@pytest.mark.parametrize("converter", ["SFconvertbot", "somebody"])
+def test_a_pickle_with_the_hubs_own_conversion(llmcli, hub: Hub, tiny_causal: Path, tmp_path: Path, converter: str):
+    hub.repos["org/causal"] = shutil.copytree(tiny_causal, tmp_path / "repo")
+    hostile_pickle(hub.repos["org/causal"], hub)
+    hub.converted["org/causal"], hub.converter = tiny_causal, converter
+    pulled = llmcli("models", "pull", "org/causal")
+    if converter == "somebody":
+        assert (pulled.returncode, b"no safetensors" in pulled.stderr) == (4, True)
+        return
+    assert CONVERTED in pulled.stdout.decode(), pulled.stderr
+    assert CONVERTED in llmcli("models", "pull", "org/causal").stdout.decode()
+    assert llmcli("sentiment", "-m", "org/causal", "good", "--offline").returncode == 0
 
 
 def hostile_path(folder: Path, hub: Hub) -> None:

@@ -143,6 +143,42 @@ def test_broken_checkpoints(cli, tiny_causal: Path, tmp_path: Path, damage: str)
     assert done.err.count("\n") == 1
 
 
+class Evil:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+@pytest.mark.parametrize("evil", [False, True])
+def test_a_pickle_is_read_where_it_is_allowed(cli, tiny_causal: Path, tmp_path: Path, evil: bool):
+    import torch
+    from safetensors.torch import load_file
+
+    folder, trace = tmp_path / "pickled", tmp_path / "trace"
+    shutil.copytree(tiny_causal, folder)
+    weights: dict = load_file(folder / "model.safetensors") | ({"evil": Evil(trace)} if evil else {})
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    refused = cli("sentiment", "-m", str(folder), "good")
+    assert (refused.code, "--allow-pickle" in refused.err) == (4, True)
+    done = cli("sentiment", "-m", str(folder), "--allow-pickle", "good")
+    assert (done.code, done.err.count("\n")) == ((4, 1) if evil else (0, 0)), done.err
+    assert evil or done.out == cli("sentiment", "-m", str(tiny_causal), "good").out
+    assert not trace.exists()
+
+
+def test_only_the_command_line_allows_a_pickle(cli, tmp_path: Path):
+    assert cli("sentiment", "-m", "gpt2", "--allow-pickle", "good").code == 2
+    config = tmp_path / "config" / "config.yaml"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text("allow_pickle: true\n")
+    assert "[allow_pickle]" in cli("sentiment", "good").err
+
+
 def load(folder: Path):
     from llmcli import config
     from llmcli.models import loading

@@ -20,6 +20,8 @@ NEEDED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens
           "vocab*", "merges.txt", "*.model", "*.spm", "*.jinja", "spiece*", "sentencepiece*")  # fmt: skip
 AGAIN = "try again: files that came whole are kept"
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+CONVERTER = "SFconvertbot"
+"""The Hub's own account that offers repositories their weights as safetensors, in a pull request."""
 
 
 def offline() -> bool:
@@ -29,10 +31,27 @@ def offline() -> bool:
 
 def newest(source: HubSource) -> str:
     """The commit that a repository's revision names now. Raises ModelError as :func:`fetch` does."""
+    with _told(source):
+        return str(_info(source).sha)
+
+
+def _info(source: HubSource) -> Any:
+    """What the Hub knows of a revision; of the Hub's own conversion to safetensors, where it has none itself."""
     from huggingface_hub import HfApi
 
-    with _told(source):
-        return str(HfApi().model_info(source.repo, revision=source.revision).sha)
+    api = HfApi()
+    info = api.model_info(source.repo, revision=source.revision, files_metadata=True)
+    if any(_like(file.rfilename, WEIGHTS) for file in info.siblings or []):
+        return info
+    offered = api.get_repo_discussions(
+        source.repo, author=CONVERTER, discussion_type="pull_request", discussion_status="open"
+    )
+    conversion = next(
+        (change for change in offered if change.author == CONVERTER and "safetensors" in change.title), None
+    )
+    if conversion is None:
+        return info
+    return api.model_info(source.repo, revision=f"refs/pr/{conversion.num}", files_metadata=True)
 
 
 def fetch(source: HubSource, folder: Path, *, report: Report) -> str:
@@ -41,10 +60,10 @@ def fetch(source: HubSource, folder: Path, *, report: Report) -> str:
     The small files come first, and a checkpoint that would not be loaded is refused before its weights are fetched.
     Raises ModelError (missing, gated, unreachable, refused) or OutputError (no room).
     """
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     with _told(source, folder):
-        info = HfApi().model_info(source.repo, revision=source.revision, files_metadata=True)
+        info = _info(source)
         commit = str(info.sha)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         small, weights = _needed(sizes, source.repo)

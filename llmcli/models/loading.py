@@ -1,4 +1,4 @@
-"""Load a checkpoint: safetensors only, no remote code, no network, no missing weights."""
+"""Load a checkpoint: no pickle unless the command line says so, no remote code, no network, no missing weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+from llmcli.batching import out_of_memory
 from llmcli.config import RunConfig
 from llmcli.errors import ModelError, UsageError
 from llmcli.models import store
@@ -77,6 +79,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     auto = getattr(transformers, HEADS[config.model.pipeline])
     device = pick_device(config.settings.device)
     safe = {"local_files_only": True, "trust_remote_code": False}
+    pickled = _pickled(folder, config)
     try:
         with warnings.catch_warnings():
             # Marian's recommends a library that it does not need.
@@ -85,19 +88,33 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
         model, info = auto.from_pretrained(
             folder,
             dtype=_dtype(config, device),
-            use_safetensors=True,
+            use_safetensors=not pickled,
             output_loading_info=True,
             **safe,
         )
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise ModelError(f"{folder}: cannot be loaded: {error}", code="bad-model",
                          hint="only safetensors checkpoints without their own code are loaded") from error  # fmt: skip
+    except (UnpicklingError, EOFError, RuntimeError) as error:
+        if not pickled or out_of_memory(error):
+            raise
+        raise ModelError(f"{folder}: its pickle is damaged, or holds more than weights", code="bad-model") from error
     except SafetensorError as error:
         raise ModelError(f"{folder}: the weights are damaged: {error}", code="bad-model") from error
     if info["missing_keys"]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
     return model.eval().to(device), tokenizer
+
+
+def _pickled(folder: Path, config: RunConfig) -> bool:
+    """Whether a pickle is to be read, by torch's unpickler that makes tensors alone. Raises ModelError."""
+    if any(folder.glob("*.safetensors")) or not any(folder.glob("pytorch_model*.bin")):
+        return False
+    if not config.settings.allow_pickle:
+        raise ModelError(f"{folder}: its weights are a pickle, which may hold code", code="pickle",
+                         hint="convert it to safetensors, or give --allow-pickle if you trust its maker")  # fmt: skip
+    return True
 
 
 def pick_device(name: str | None) -> str:
