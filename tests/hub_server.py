@@ -74,7 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         folder = self.server.converted[repo] if converted else self.server.repos[repo]
         files = [(file.name, file.stat().st_size) for file in sorted(folder.iterdir())]
         files += [(name, 1) for name in self.server.extra.get(repo, [])]
-        return {"id": repo, "modelId": repo, "sha": CONVERTED if converted else self.server.commit, "private": False, "tags": [], "downloads": 0,
+        commit = CONVERTED if converted else self.server.commit
+        return {"id": repo, "modelId": repo, "sha": commit, "private": False, "tags": [], "downloads": 0,
                 "siblings": [{"rfilename": name, "size": size} for name, size in files]}  # fmt: skip
 
     def _file(self, path: Path, *, commit: str, body: bool) -> None:
