@@ -32,6 +32,14 @@ def sentences(text: str, language: str = "en") -> list[str]:
     return [part for part in parts if part]
 
 
+def around(text: str, start: int, end: int) -> str:
+    """The sentence, or sentences, that hold the characters from ``start`` to ``end``."""
+    ends = [match.end() for match in _END.finditer(text)]
+    first = max((at for at in ends if at <= start), default=0)
+    last = min((at for at in ends if at >= end), default=len(text))
+    return text[first:last].strip()
+
+
 def chunks(text: str, *, budget: int, count: Count) -> list[str]:
     """Pieces of at most ``budget`` tokens, cut at sentence ends where possible; joined they give the text."""
     if count(text) <= budget:

@@ -91,7 +91,7 @@ class _Pick:
     """From a row's fields to its record: text and id, each checked."""
 
     def __init__(self, request: Request) -> None:
-        self._text = request.source.field
+        self._text = request.source.field or "text"
         self._id = request.source.id_field
         self._seen = Seen()
 

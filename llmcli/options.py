@@ -44,7 +44,11 @@ class InputOptions:
     lines: Annotated[bool, Option("--lines", help="Short for --format lines.", rich_help_panel=INPUT)] = False
     jsonl: Annotated[bool, Option("--jsonl", help="Short for --format jsonl.", rich_help_panel=INPUT)] = False
     csv: Annotated[bool, Option("--csv", help="Short for --format csv.", rich_help_panel=INPUT)] = False
-    field: Annotated[str, Option(help="JSONL, CSV: the field that holds the text.", rich_help_panel=INPUT)] = "text"
+    field: Annotated[
+        str | None,
+        Option(help="JSONL, CSV: the field that holds the text.", rich_help_panel=INPUT,
+               show_default="text; context for answer"),
+    ] = None  # fmt: skip
     id_field: Annotated[
         str | None,
         Option(help="JSONL, CSV: the field that holds the row's id.", rich_help_panel=INPUT,

@@ -88,6 +88,8 @@ class Settings(Strict):
     label_temperature: float | None = Field(None, gt=0)
     neutral: list[str] | None = None
     """Texts without content, on which the labels' prior is measured."""
+    no_answer_bias: float | None = None
+    """Added to the log-odds that a span answers, against no answer at all: what the prompt itself prefers."""
     generation: Generation | None = None
     options: dict[str, Any] | None = None
 

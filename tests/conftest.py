@@ -58,7 +58,9 @@ class FakeModel:
             for p in [0.9 if "good" in prompt.row else 0.2]
         ]
 
-    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+    def spans(
+        self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
+    ) -> list[Span]:
         return [Span(context[:5], 0, 5, 0.8, 0.1, self.count(question + context)) for question, context in pairs]
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:

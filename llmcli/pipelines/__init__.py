@@ -93,8 +93,14 @@ class Model(Protocol):
         causal models, which raise ModelError).
         """
 
-    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
-        """Mark the answer to each question in its context: pairs of question and context, of any length."""
+    def spans(
+        self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
+    ) -> list[Span]:
+        """Mark the answer to each question in its context: pairs of question and context.
+
+        A causal model reads ``prompts``, one a pair, and an answer ends before the character ``ending``. Others read
+        the pairs, of any length.
+        """
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """Mean log-probability a token of each answer after its prompt."""

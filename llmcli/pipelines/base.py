@@ -59,7 +59,9 @@ class HeadModel:
         """See Model."""
         raise self.refused("choose labels")
 
-    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+    def spans(
+        self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
+    ) -> list[Span]:
         """See Model."""
         raise self.refused("mark an answer in a text")
 

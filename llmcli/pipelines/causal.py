@@ -14,6 +14,7 @@ from llmcli.pipelines import Choice, Completion, Emit, Span
 from llmcli.pipelines.base import ROWS, TOKENS
 from llmcli.pipelines.choice import ChoicePipeline
 from llmcli.pipelines.completion import CompletionPipeline
+from llmcli.pipelines.extraction import Extraction
 from llmcli.pipelines.prefix import PrefixCache
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 from llmcli.prompts import Rendered
@@ -34,6 +35,7 @@ class CausalModel:
         shared = {"model": model, "tokenizer": encoder.tokenizer}
         self._completion = CompletionPipeline(**shared, encoder=encoder, prefixes=prefixes)
         self._choice = ChoicePipeline(**shared, encoder=encoder, prefixes=prefixes)
+        self._extraction = Extraction(self._choice, encoder)
 
     def count(self, text: str) -> int:
         """See Model."""
@@ -92,9 +94,16 @@ class CausalModel:
                 results[index] = result
         return results
 
-    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
-        """A causal model answers in words of its own."""
-        raise ModelError("a causal model marks no answers", code="wrong-task", hint="give a question-answering model")
+    def spans(
+        self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
+    ) -> list[Span]:
+        """See Model. Each prompt is a batch of its own: its likeliest answers are the rows."""
+        if not self.encoder.tokenizer.is_fast:
+            raise ModelError("its tokenizer does not tell where tokens stand in the text", code="bad-model")
+        return [
+            self._extraction(self.encoder.prompt(prompt), context, ending=ending)
+            for prompt, (_, context) in zip(prompts, pairs, strict=True)
+        ]
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""

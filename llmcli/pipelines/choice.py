@@ -11,7 +11,7 @@ from transformers import Pipeline
 from llmcli.errors import GenerationError
 from llmcli.pipelines import Choice
 from llmcli.pipelines.prefix import PrefixCache
-from llmcli.pipelines.tokens import Batch, Encoder
+from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 
 Words = Mapping[str, Sequence[tuple[int, ...]]]
 
@@ -64,7 +64,23 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
         ).last_hidden_state
         return found
 
-    def _log_p(self, hidden: torch.Tensor) -> torch.Tensor:
+    def read(self, row: Encoded) -> tuple[torch.Tensor, Any]:
+        """Read one prompt: its hidden states behind the prefix, (1, width, hidden), and the cache that holds it."""
+        cache = self._prefixes.expand(row.prefix, 1)
+        return self.go_on([list(row.row)], cache, read=len(row.prefix)), cache
+
+    def go_on(self, rows: Sequence[Sequence[int]], cache: Any, *, read: int) -> torch.Tensor:
+        """Read on behind ``read`` tokens that the cache holds: (rows, width, hidden); shorter rows are padded."""
+        width = max(map(len, rows))
+        ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
+        mask = torch.ones(len(rows), read + width, dtype=torch.long, device=self.device)
+        found: torch.Tensor = self.model.base_model(
+            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        return found
+
+    def log_p(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of the next token, (…, vocabulary)."""
         logits: torch.Tensor = self.model.get_output_embeddings()(hidden).float()
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         if cap:
@@ -79,7 +95,7 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
             hidden = self._hidden(inputs)
             for row, item, tail in zip(hidden, batch.rows, tails, strict=True):
                 end = len(item.row)
-                log_p = self._log_p(row[end - tail - 1 : end - 1])
+                log_p = self.log_p(row[end - tail - 1 : end - 1])
                 target = torch.tensor(item.row[end - tail :], device=log_p.device)
                 scores.append(float(log_p.gather(1, target[:, None]).mean()))
         return scores
@@ -90,7 +106,7 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
         places = torch.tensor(inputs["starts"], device=ids.device)[:, None] + torch.arange(span, device=ids.device)
         places = places.clamp(max=hidden.shape[1] - 1)
         picked = hidden[torch.arange(len(ids), device=ids.device)[:, None], places]
-        return {"log_p": self._log_p(picked), "tails": inputs["tails"], "lengths": inputs["lengths"]}
+        return {"log_p": self.log_p(picked), "tails": inputs["tails"], "lengths": inputs["lengths"]}
 
     def postprocess(self, outputs: dict[str, Any], *, words: Words) -> list[Choice]:
         """Sum the words of a label, then normalise over the labels."""

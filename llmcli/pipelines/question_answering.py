@@ -15,6 +15,7 @@ from llmcli.pipelines import Span
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.completion import pad_id
 from llmcli.pipelines.tokens import Encoder
+from llmcli.prompts import Rendered
 
 OVERLAP = 128
 """Tokens that neighbouring windows share, as in the BERT authors' code for SQuAD."""
@@ -108,7 +109,9 @@ class QuestionAnsweringModel(HeadModel):
             raise ModelError("its tokenizer does not tell where tokens stand in the text", code="bad-model")
         self._pipeline = QuestionAnsweringPipeline(model=model, tokenizer=encoder.tokenizer)
 
-    def spans(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+    def spans(
+        self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
+    ) -> list[Span]:
         """See Model."""
         read = [self._windows(question, context) for question, context in pairs]
         items = [window for windows in read for window in windows]

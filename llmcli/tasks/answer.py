@@ -1,0 +1,169 @@
+"""Answer a question from a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from llmcli import chunking, prompts
+from llmcli.errors import ROW_ERRORS, InputError, UsageError
+from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
+from llmcli.pipelines import Emit, Model, Span
+from llmcli.prompts import Rendered
+from llmcli.records import Record, Result, failed
+
+if TYPE_CHECKING:
+    from llmcli.config import RunConfig
+
+READ_AT_ONCE = 1024
+"""Tokens of a text that a causal model reads together; neighbouring windows share half of them."""
+FIELDS = ("text", "score", "start", "end", "sentence")
+WINDOW = 16
+NOTHING: dict[str, Any] = {"text": "", "score": 0.0, "start": None, "end": None, "sentence": ""}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The task's own options."""
+
+    question: Annotated[
+        str | None,
+        Option(help="The question, where it is not the argument.", rich_help_panel="Question", show_default=False),
+    ] = None
+    free: Annotated[
+        bool, Option("--free", help="Answer in the model's own words, which may be wrong or not in the text.",
+                     rich_help_panel="Question")
+    ] = False  # fmt: skip
+    threshold: Annotated[
+        float | None,
+        Option(min=0.0, max=1.0, help="Say that there is no answer where the score is lower.",
+               rich_help_panel="Question", show_default=False),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A window of a record's text: where it begins, and what is asked of it."""
+
+    row: int
+    begin: int
+    question: str
+    text: str
+
+
+def command(
+    source: InputOptions,
+    own: Options,
+    generation: GenerationOptions,
+    model: ModelOptions,
+    output: OutputOptions,
+) -> Request:
+    """Answer a question from a text, in the text's own words; TEXT is the question, the text is piped or a file.
+
+    Rows hold the text in the field "context", or the one that --field names, and their own question in "question".
+    With --json: the score, where the answer stands in the text (characters from 0) and its sentence.
+
+    Example: llmcli answer "When does it end?" < contract.txt
+
+    Example: llmcli answer -i questions.jsonl --json
+    """
+    if source.text is not None and own.question is not None:
+        raise UsageError("two questions", hint="give the question as the argument or with --question")
+    asked = replace(own, question=source.text if source.text is not None else own.question)
+    source = replace(source, text=None, field=source.field or "context")
+    return request("answer", source=source, model=model, output=output, generation=generation, own=asked)
+
+
+def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+    """One result a record: ``text`` (empty: no answer), ``score``, ``start``, ``end`` and ``sentence``."""
+    failures: dict[int, Result] = {}
+    pieces: list[Piece] = []
+    for index, record in enumerate(records):
+        try:
+            pieces += _pieces(index, record, model=model, config=config)
+        except ROW_ERRORS as error:
+            failures[index] = failed(record, error, model=config.model.name)
+    work = _free if config.option("free") or config.model.pipeline == "seq2seq" else _marked
+    made = work(model, config, records, pieces)
+    return [failures[index] if index in failures else made[index] for index in range(len(records))]
+
+
+def _pieces(index: int, record: Record, *, model: Model, config: RunConfig) -> list[Piece]:
+    question = record.fields.get("question", config.option("question"))
+    if question is None:
+        raise InputError("no question", code="no-question", hint="give it as the argument, or in the field 'question'")
+    if not isinstance(question, str) or not question.strip():
+        raise InputError("the question is empty, or not text", code="bad-field")
+    question = " ".join(question.split())
+    if config.model.pipeline == "question-answering":
+        return [Piece(index, 0, question, record.text)]  # it makes windows of its own
+    room = model.context_window - model.size(_prompt(config, question, "")) - (config.generation.max_new_tokens or 0)
+    on_long = config.settings.on_long or "chunk"
+    whole = on_long != "chunk" or config.option("free") or config.model.pipeline == "seq2seq"
+    budget = room if whole else min(room, READ_AT_ONCE)
+    if whole or model.count(record.text) <= budget:
+        fit = chunking.fit(record.text, budget=budget, on_long="error" if on_long == "chunk" else on_long, model=model)
+        return [Piece(index, 0, question, fit.pieces[0])]
+    halves = chunking.fit(record.text, budget=budget // 2, on_long="chunk", model=model).pieces
+    begins = [0, *accumulate(map(len, halves))]
+    return [
+        Piece(index, begins[i], question, halves[i] + halves[i + 1]) for i in range(len(halves) - 1)
+    ]  # fmt: skip
+
+
+def _prompt(config: RunConfig, question: str, text: str) -> Rendered:
+    return prompts.render(prompts.of(config), text, variables={"question": question})
+
+
+def _marked(model: Model, config: RunConfig, records: Sequence[Record], pieces: Sequence[Piece]) -> dict[int, Result]:
+    """The best span of each record's windows."""
+    causal = config.model.pipeline == "causal"
+    prompt = prompts.of(config)
+    spans = model.spans(
+        [(piece.question, piece.text) for piece in pieces],
+        prompts=[_prompt(config, piece.question, piece.text.strip()) for piece in pieces] if causal else (),
+        ending=(prompt.example.partition("{answer}")[2] or "\n")[0],
+    )
+    found: dict[int, list[tuple[float, Piece, Span]]] = {}
+    for piece, span in zip(pieces, spans, strict=True):
+        found.setdefault(piece.row, []).append((score(span, config), piece, span))
+    return {row: _result(records[row], candidates, config) for row, candidates in found.items()}
+
+
+def score(span: Span, config: RunConfig) -> float:
+    """The probability that the span answers, rather than that the text has no answer: from what the two weigh."""
+    bias = config.settings.no_answer_bias or 0.0 if config.model.pipeline == "causal" else 0.0
+    odds = span.score / max(span.null, 1e-30) * math.exp(bias)
+    return odds / (1 + odds)
+
+
+def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config: RunConfig) -> Result:
+    sure, piece, span = max(candidates, key=lambda candidate: candidate[0])
+    fields: dict[str, Any] = NOTHING | {"score": sure}
+    if sure >= float(config.option("threshold", 0.5)) and span.text:
+        start, end = piece.begin + span.start, piece.begin + span.end
+        fields = {"text": record.text[start:end], "score": sure, "start": start, "end": end,
+                  "sentence": chunking.around(record.text, start, end)}  # fmt: skip
+    return Result(record.id, fields, model=config.model.name,
+                  input_tokens=sum(span.input_tokens for _, _, span in candidates),
+                  chunks=sum(span.chunks for _, _, span in candidates), record=record)  # fmt: skip
+
+
+def _free(model: Model, config: RunConfig, records: Sequence[Record], pieces: Sequence[Piece]) -> dict[int, Result]:
+    """Answers in the model's own words."""
+    rows = [_prompt(config, piece.question, piece.text.strip()) for piece in pieces]
+    made = model.complete(rows, config.generation) if rows else []
+    results = {}
+    for piece, (completion, *_) in zip(pieces, made, strict=True):
+        record = records[piece.row]
+        results[piece.row] = Result(
+            record.id, NOTHING | {"text": completion.text.strip(), "score": None}, model=config.model.name,
+            input_tokens=completion.input_tokens, output_tokens=completion.output_tokens,
+            finish_reason=completion.finish_reason, truncated=len(piece.text) < len(record.text), record=record,
+        )  # fmt: skip
+    return results
