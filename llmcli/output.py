@@ -107,7 +107,7 @@ class Writer:
         elif self._format == "json":
             content = rows.dumps(rows.obj(result, merge=self._request.output.merge))
         else:
-            content = "" if self._streamed else self._clean(self._text(result))
+            content = "" if self._streamed else self._clean(self._text(result)) + self._context(result)
         if self._folder and self._target is not None:
             self._write_file(self._target / self._name(result), content)
             return
@@ -118,6 +118,13 @@ class Writer:
 
     def _text(self, result: Result) -> str:
         return result.record.text if self.sought is not None and result.record else rows.text(result)
+
+    def _context(self, result: Result) -> str:
+        """The sentence around an answer, dimmed, for people."""
+        sentence = result.fields.get("sentence")
+        if not sentence or self._stream is None or not self._stream.isatty() or os.environ.get("NO_COLOR"):
+            return ""
+        return f"\n\x1b[2m{self._clean(sentence)}\x1b[0m"
 
     def _write_file(self, path: Path, content: str) -> None:
         with _reported(path):

@@ -66,7 +66,8 @@ class Extraction:
         if not spans:
             return Span("", 0, 0, 0.0, 1.0, len(prompt), 0)
         total = torch.tensor([null, *(value for value, _, _ in spans)]).logsumexp(0)
-        best, begin, end = max(spans)
+        # Of equal words the first: batches make them differ by rounding.
+        best, begin, end = max(spans, key=lambda span: (round(span[0], 4), -span[1]))
         score, none = (float((value - total).exp()) for value in (best, null))
         return Span(context[begin:end], begin, end, score, none, len(prompt))
 

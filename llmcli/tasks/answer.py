@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 1024
 """Tokens of a text that a causal model reads together; neighbouring windows share half of them."""
+LONGEST = 64
+"""Tokens kept free for the answer."""
 FIELDS = ("text", "score", "start", "end", "sentence")
 WINDOW = 16
 NOTHING: dict[str, Any] = {"text": "", "score": 0.0, "start": None, "end": None, "sentence": ""}
@@ -76,7 +78,10 @@ def command(
         raise UsageError("two questions", hint="give the question as the argument or with --question")
     asked = replace(own, question=source.text if source.text is not None else own.question)
     source = replace(source, text=None, field=source.field or "context")
-    return request("answer", source=source, model=model, output=output, generation=generation, own=asked)
+    made = request("answer", source=source, model=model, output=output, generation=generation, own=asked)
+    if asked.question is None and made.format in ("text", "lines"):
+        raise UsageError("no question", hint='llmcli answer "QUESTION" < FILE')
+    return made
 
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
@@ -102,7 +107,8 @@ def _pieces(index: int, record: Record, *, model: Model, config: RunConfig) -> l
     question = " ".join(question.split())
     if config.model.pipeline == "question-answering":
         return [Piece(index, 0, question, record.text)]  # it makes windows of its own
-    room = model.context_window - model.size(_prompt(config, question, "")) - (config.generation.max_new_tokens or 0)
+    free = max(config.generation.max_new_tokens or 0, LONGEST)
+    room = model.context_window - model.size(_prompt(config, question, "")) - free
     on_long = config.settings.on_long or "chunk"
     whole = on_long != "chunk" or config.option("free") or config.model.pipeline == "seq2seq"
     budget = room if whole else min(room, READ_AT_ONCE)

@@ -1,14 +1,18 @@
-"""Scores of the four tasks on labelled rows: ``python -m tests.benchmarks.quality DATA_FOLDER [--rows N]``.
+"""Scores of the tasks on labelled rows: ``python -m tests.benchmarks.quality DATA_FOLDER [--rows N]``.
 
 Reads ``sentiment.*.jsonl`` (text, label), ``summarize.*.jsonl`` and ``translate.*.XX-YY.*.jsonl`` (text, reference).
-Accuracy, ROUGE-1 F (x 100, stemmed) and corpus chrF; needs the extra ``bench``.
+``answer.*.jsonl`` (context, question, answers; an empty answer: the text has none). Accuracy, ROUGE-1 F (x 100,
+stemmed), corpus chrF; for answers F1 as SQuAD's (of words, in Chinese of characters) on questions that have one, and
+the share of the others that were told apart. Needs the extra ``bench``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for path in sorted(arguments.folder.glob("*.jsonl")):
         task = path.name.split(".")[0]
-        if task in ("sentiment", "summarize", "translate") and arguments.only in path.name:
+        if task in ("sentiment", "summarize", "translate", "answer") and arguments.only in path.name:
             rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()][: arguments.rows]
             start = time.monotonic()
             answers = list(answer(task, path, rows))
@@ -42,7 +46,7 @@ def answer(task: str, path: Path, rows: list[Row]) -> Iterator[str]:
     if task == "translate":
         source, target = path.name.split(".")[2].split("-")
         options = {"options": {"from_": source, "to": target}}
-    records = (Record(id=place, text=row["text"]) for place, row in enumerate(rows))
+    records = (Record(id=place, text=row.get("text") or row["context"], fields=row) for place, row in enumerate(rows))
     for result in runner.run(runner.Local(config.resolve(task, options)), records):
         yield str(result.fields.get("label") or result.fields.get("text") or "")
 
@@ -52,6 +56,8 @@ def score(task: str, rows: list[Row], answers: list[str]) -> str:
     if task == "sentiment":
         right = sum(row["label"] == found for row, found in zip(rows, answers, strict=True))
         return f"accuracy {right / len(rows):.3f}"
+    if task == "answer":
+        return spans(rows, answers)
     references = [row["reference"] for row in rows]
     if task == "translate":
         from sacrebleu import corpus_chrf
@@ -62,6 +68,28 @@ def score(task: str, rows: list[Row], answers: list[str]) -> str:
     scorer = RougeScorer(["rouge1"], use_stemmer=True)
     pairs = zip(references, answers, strict=True)
     return f"ROUGE-1 {100 * sum(scorer.score(a, b)['rouge1'].fmeasure for a, b in pairs) / len(rows):.1f}"
+
+
+def spans(rows: list[Row], answers: list[str]) -> str:
+    """F1 where the text has an answer, and how often its lack was seen."""
+    held = [(row["answers"], found) for row, found in zip(rows, answers, strict=True) if any(row["answers"])]
+    lacking = [found for row, found in zip(rows, answers, strict=True) if not any(row["answers"])]
+    f1 = sum(max(overlap(right, found) for right in answers) for answers, found in held) / len(held)
+    seen = f", no answer seen {sum(not found for found in lacking)} of {len(lacking)}" if lacking else ""
+    missed = sum(not found for _, found in held)
+    return f"F1 {f1:.3f} ({len(held)} rows, {missed} left without{seen})"
+
+
+def overlap(right: str, found: str) -> float:
+    """F1 of two texts' words, or of their characters where there are no spaces."""
+    one, other = Counter(words(right)), Counter(words(found))
+    return 2 * (one & other).total() / ((one.total() + other.total()) or 1)
+
+
+def words(text: str) -> list[str]:
+    """Words without case, marks and articles; a Chinese character is one."""
+    found = re.findall(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+", text.lower())
+    return [word for word in found if word not in ("a", "an", "the")]
 
 
 if __name__ == "__main__":
