@@ -61,7 +61,7 @@ class FakeModel:
     def spans(
         self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
     ) -> list[Span]:
-        return [Span(context[:5], 0, 5, 0.8, 0.1, self.count(question + context)) for question, context in pairs]
+        return [Span(context[:5], 0, 5, 0.8, 1e-3, self.count(question + context)) for question, context in pairs]
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         return [-float(len(answer)) for answer in answers]

@@ -107,7 +107,8 @@ def _pieces(index: int, record: Record, *, model: Model, config: RunConfig) -> l
     question = " ".join(question.split())
     if config.model.pipeline == "question-answering":
         return [Piece(index, 0, question, record.text)]  # it makes windows of its own
-    free = max(config.generation.max_new_tokens or 0, LONGEST)
+    # An encoder-decoder's answer has a window of its own.
+    free = 0 if config.model.pipeline == "seq2seq" else max(config.generation.max_new_tokens or 0, LONGEST)
     room = model.context_window - model.size(_prompt(config, question, "")) - free
     on_long = config.settings.on_long or "chunk"
     whole = on_long != "chunk" or config.option("free") or config.model.pipeline == "seq2seq"
