@@ -35,7 +35,7 @@ class CausalModel:
         shared = {"model": model, "tokenizer": encoder.tokenizer}
         self._completion = CompletionPipeline(**shared, encoder=encoder, prefixes=prefixes)
         self._choice = ChoicePipeline(**shared, encoder=encoder, prefixes=prefixes)
-        self._extraction = Extraction(self._choice, encoder)
+        self._extraction = Extraction(self._choice, encoder, prefixes)
 
     def count(self, text: str) -> int:
         """See Model."""

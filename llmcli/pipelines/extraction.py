@@ -12,6 +12,7 @@ from transformers import DynamicCache
 from llmcli.errors import GenerationError
 from llmcli.pipelines import Span
 from llmcli.pipelines.choice import ChoicePipeline
+from llmcli.pipelines.prefix import PrefixCache
 from llmcli.pipelines.tokens import Encoded, Encoder
 
 STARTS = 12
@@ -45,8 +46,8 @@ class Extraction:
     until none that goes on can be likelier than the best that has ended.
     """
 
-    def __init__(self, choice: ChoicePipeline, encoder: Encoder) -> None:
-        self._choice, self._encoder = choice, encoder
+    def __init__(self, choice: ChoicePipeline, encoder: Encoder, prefixes: PrefixCache) -> None:
+        self._choice, self._encoder, self._prefixes = choice, encoder, prefixes
         self._stops: dict[str, torch.Tensor] = {}
 
     def __call__(self, prompt: Encoded, context: str, *, ending: str) -> Span:
@@ -89,7 +90,7 @@ class Extraction:
     ) -> list[tuple[float, int, int]]:
         """The log-probability, start and end of the spans that were read."""
         spans: list[tuple[float, int, int]] = []
-        cache.batch_repeat_interleave(len(starts))
+        cache = self._prefixes.fork(cache, len(starts))
         for first in range(0, BLOCK * BLOCKS, BLOCK):
             blocks = [start.ids[first : first + BLOCK] for start in starts]
             hidden = self._choice.go_on(blocks, cache, read=read + first)

@@ -1,38 +1,159 @@
-"""The key/value cache of what stands before the row in a prompt."""
+"""What stands before the row in a prompt: its key/value cache, computed once, and read by every row of a batch.
+
+The rows share the prefix's keys and values: they are held once, whatever the number of rows and beams, and attention to
+them is one matrix product for the whole batch.
+"""
 
 from __future__ import annotations
 
-import copy
+import threading
 from collections import OrderedDict
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers.cache_utils import DynamicLayer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 KEPT_PREFIXES = 4
+SCORES = 1 << 25
+"""The most attention scores held at once; more are left to torch's own kernel, on a copy of the prefix for each row."""
+NAME = "llmcli_shared_prefix"
+
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+class SharedLayer(DynamicLayer):  # type: ignore[misc]
+    """A layer's cache: a prefix's keys and values, (1, heads, prefix, width), and behind them each row's own."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self.prefix = (keys, values)
+
+    def update(self, *states: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the rows' own keys and values, and give them; the attention that follows finds the prefix."""
+        own: tuple[torch.Tensor, torch.Tensor] = super().update(*states, **options)
+        _updated.keys, _updated.prefix = own[0], self.prefix
+        return own
+
+    def get_seq_length(self) -> int:
+        """Tokens of prefix and row."""
+        return int(self.prefix[0].shape[-2]) + int(super().get_seq_length())
+
+    def whole(self) -> Pair:
+        """Keys and values of prefix and row, of a lone row."""
+        own: Pair = (self.keys, self.values)
+        keys, values = (torch.cat(pair, dim=-2) for pair in zip(self.prefix, own, strict=True))
+        return keys, values
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Reorder the rows' own part: the prefix is the same for all."""
+        self.batch_select_indices(beam_idx)
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep some rows."""
+        if self.is_initialized:
+            self.keys, self.values = self.keys[indices], self.values[indices]
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row."""
+        if self.is_initialized:
+            self.keys, self.values = (part.repeat_interleave(repeats, dim=0) for part in (self.keys, self.values))
 
 
 class PrefixCache:
-    """The key/value cache of constant prompt parts: computed once, repeated over each batch."""
+    """The key/value caches of constant prompt parts, the last few kept."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._kept: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
+        if model.config._attn_implementation == "sdpa":
+            model.set_attn_implementation(NAME)
+        self._shared = model.config._attn_implementation == NAME
 
     def expand(self, prefix: tuple[int, ...], rows: int) -> DynamicCache:
-        """A fresh cache that holds the prefix in each of ``rows`` rows."""
+        """A fresh cache that holds the prefix for ``rows`` rows."""
+        if not prefix:
+            return DynamicCache()
         if prefix not in self._kept:
             # Without a config every layer keeps all keys; the mask applies the sliding window.
             cache = DynamicCache()
-            if prefix:
-                ids = torch.tensor([prefix], device=self._model.device)
-                with torch.inference_mode():
-                    self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            ids = torch.tensor([prefix], device=self._model.device)
+            with torch.inference_mode():
+                self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
             self._kept[prefix] = cache
             while len(self._kept) > KEPT_PREFIXES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(prefix)
-        cache = copy.deepcopy(self._kept[prefix])
-        if prefix and rows > 1:
-            cache.batch_repeat_interleave(rows)
-        return cache
+        return self.fork(self._kept[prefix], rows)
+
+    def fork(self, cache: DynamicCache, rows: int) -> DynamicCache:
+        """A cache in which ``rows`` rows go on behind what a cache of one row holds; that one stays as it is."""
+        forked = DynamicCache()
+        for layer in cache.layers:
+            held = layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
+            forked.layers.append(SharedLayer(*held) if self._shared else _copied(held, rows))
+        return forked
+
+
+def _copied(held: Pair, rows: int) -> DynamicLayer:
+    """For models whose attention is their own: the prefix once for each row."""
+    layer = DynamicLayer()
+    layer.update(*(part.repeat_interleave(rows, dim=0) for part in held))
+    return layer
+
+
+_updated = threading.local()
+"""The keys that a cache gave last, in this thread, and the prefix that stands before them."""
+
+
+def attend(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """Attention of (rows, heads, queries, width) to the shared prefix and to each row's own keys, as one softmax.
+
+    Gives (rows, queries, heads, width). Without a prefix it is torch's own.
+    """
+    shared = getattr(_updated, "keys", None) is key
+    before, before_values = _updated.prefix if shared else (key[:0], value[:0])
+    _updated.keys = _updated.prefix = None
+    if not shared:
+        return _torch(module, query, key, value, attention_mask, **options)
+    rows, heads, queries, width = query.shape
+    length, groups = before.shape[-2], key.shape[1]
+    if attention_mask is None or rows * heads * queries * (length + key.shape[-2]) > SCORES:
+        key, value = (torch.cat([part.expand(rows, -1, -1, -1), own], dim=-2)
+                      for part, own in ((before, key), (before_values, value)))  # fmt: skip
+        return _torch(module, query, key, value, attention_mask, **options)
+    # Heads that share keys stand together: (groups, rows x heads of a group x queries, width).
+    own_query = query.reshape(rows, groups, -1, width)
+    flat = own_query.transpose(0, 1).reshape(groups, -1, width)
+    to_prefix = (flat @ before[0].transpose(-1, -2)).view(groups, rows, -1, length).transpose(0, 1)
+    scores = torch.cat([to_prefix, own_query @ key.transpose(-1, -2)], dim=-1).float() * options["scaling"]
+    scores = scores.view(rows, groups, -1, queries, scores.shape[-1])
+    scores = scores.masked_fill(~attention_mask[:, :, None], float("-inf"))
+    weights = scores.softmax(-1).nan_to_num(0.0).to(value.dtype).view(rows, groups, -1, scores.shape[-1])
+    of_prefix = weights[..., :length].transpose(0, 1).reshape(groups, -1, length) @ before_values[0]
+    made = of_prefix.view(groups, rows, -1, width).transpose(0, 1) + weights[..., length:] @ value
+    return made.reshape(rows, heads, queries, width).transpose(1, 2).contiguous(), None
+
+
+def _torch(*arguments: Any, **options: Any) -> tuple[torch.Tensor, None]:
+    found: tuple[torch.Tensor, None] = sdpa_attention_forward(*arguments, **options)
+    return found
+
+
+def _mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
+    """torch's mask, always written out: what may be left out there depends on where the keys begin."""
+    found: torch.Tensor | None = sdpa_mask(*arguments, **options | {"allow_is_causal_skip": False})
+    return found
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, _mask)
