@@ -168,7 +168,7 @@ def _header(lines: LineReader, request: Request, name: str) -> tuple[_Table, int
         table.columns = table.parse(text.rstrip("\r\n")) if text.strip() else []
     except csv.Error as error:
         raise InputError(f"{name}: the header cannot be read: {error}", code="bad-csv") from error
-    wanted = request.source.field
+    wanted = request.source.field or "text"
     if table.columns and wanted not in table.columns:
         known = ", ".join(table.columns)
         raise InputError(f"{name}: no column {wanted!r}", code="missing-field", hint=f"give --field; it has {known}")

@@ -86,6 +86,11 @@ class ModelOptions:
         Option(help="Number format of the weights. float32 is the reproducible one.",
                rich_help_panel=MODEL, show_default=False),
     ] = None  # fmt: skip
+    quantize: Annotated[
+        Literal["auto", "none", "int8"] | None,
+        Option(help="int8: a quarter of the memory, several times as fast on a CPU, nearly the same answers. 'auto': "
+               "for causal models on a CPU, unless --dtype is given.", rich_help_panel=MODEL, show_default=False),
+    ] = None  # fmt: skip
     batch_size: Annotated[
         str | None,
         Option(help="'auto', or the most rows at a time.", rich_help_panel=MODEL, show_default=False),

@@ -75,6 +75,7 @@ class Settings(Strict):
     model: str | None = None
     device: str | None = Field(None, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
+    quantize: Literal["auto", "none", "int8"] | None = None
     batch_size: Literal["auto"] | int | None = None
     allow_pickle: bool | None = None
     """Read pickled weights of a local folder; the command line alone can say so."""

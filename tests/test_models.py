@@ -185,3 +185,50 @@ def load(folder: Path):
 
     run = config.resolve("sentiment", {"model": str(folder), "dtype": "float32"})
     return loading.load(run, report=lambda stage, share: None)
+
+
+def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
+    import torch
+
+    from llmcli import config
+    from llmcli.models import loading
+
+    def loaded(quantize: str):
+        run = config.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize})
+        return loading.load(run, report=lambda stage, share: None).model
+
+    plain, whole = loaded("none"), loaded("int8")
+    changed = {name for name, layer in whole.named_modules() if type(layer).__name__ == "Int8Linear"}
+    assert changed == {
+        name
+        for name, layer in plain.named_modules()
+        if type(layer) is torch.nn.Linear and not (layer.in_features % 32 or layer.out_features % 32)
+    }
+    assert changed
+    for name in changed:
+        linear, states = plain.get_submodule(name), torch.randn(2, 3, plain.get_submodule(name).in_features)
+        step = linear.weight.abs().amax(1) / 127
+        made = whole.get_submodule(name)
+        assert made(states).shape == linear(states).shape
+        read = made.weight * made.scale[:, None].float()
+        assert ((read - linear.weight).abs() <= 0.51 * step[:, None] * 1.01 + 1e-6).all()
+        hand = states.bfloat16().float() @ read.T
+        assert torch.allclose(made(states), hand, atol=0.01 * float(hand.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("flags", "quantized"),
+    [
+        ([], True),
+        (["--dtype", "float32"], False),
+        (["--dtype", "float32", "--quantize", "int8"], True),
+        (["--quantize", "none"], False),
+    ],
+)
+def test_when_weights_are_quantized(cli, tiny_causal: Path, monkeypatch, flags: list[str], quantized: bool):
+    from llmcli.models import quantization
+
+    asked, int8 = [], quantization.int8
+    monkeypatch.setattr(quantization, "int8", lambda model: asked.append(model) or int8(model))
+    assert cli("sentiment", "-m", str(tiny_causal), "good", *flags).code == 0
+    assert bool(asked) == quantized

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -32,6 +33,10 @@ HEADS = {
     "question-answering": "AutoModelForQuestionAnswering",
 }
 """And the class of transformers that loads its weights."""
+
+TOKENIZER = ("chat_template", "model_max_length", "model_input_names", "padding_side", "additional_special_tokens",
+             "extra_special_tokens")  # fmt: skip
+"""What a tokenizer's configuration adds to ``tokenizer.json``, besides the special tokens' names."""
 
 
 def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
@@ -74,17 +79,15 @@ def _kind(pipeline: str) -> Any:
 def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     import transformers
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
+
+    from llmcli.models import quantization
 
     auto = getattr(transformers, HEADS[config.model.pipeline])
     device = pick_device(config.settings.device)
     safe = {"local_files_only": True, "trust_remote_code": False}
     pickled = _pickled(folder, config)
     try:
-        with warnings.catch_warnings():
-            # Marian's recommends a library that it does not need.
-            warnings.simplefilter("ignore")
-            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        tokenizer = _tokenizer(folder, config)
         model, info = auto.from_pretrained(
             folder,
             dtype=_dtype(config, device),
@@ -104,7 +107,26 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     if info["missing_keys"]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
-    return model.eval().to(device), tokenizer
+    model = model.eval().to(device)
+    return (quantization.int8(model) if _quantized(config, device) else model), tokenizer
+
+
+def _tokenizer(folder: Path, config: RunConfig) -> Any:
+    """A checkpoint's tokenizer. One that llmcli converted is whole in its ``tokenizer.json``, and read once."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    path, source = folder / "tokenizer.json", config.model.source
+    if not path.is_file() or source.hub is not None or (source.path is not None and source.path.is_dir()):
+        with warnings.catch_warnings():
+            # Marian's recommends a library that it does not need.
+            warnings.simplefilter("ignore")
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    own = json.loads((folder / "tokenizer_config.json").read_bytes())
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        own["chat_template"] = template.read_text("utf-8")
+    kept = {name: value for name, value in own.items() if name.endswith("_token") or name in TOKENIZER}
+    return PreTrainedTokenizerFast(tokenizer_file=str(path), **kept)
 
 
 def _pickled(folder: Path, config: RunConfig) -> bool:
@@ -128,6 +150,15 @@ def pick_device(name: str | None) -> str:
     if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
         raise UsageError(f"no {name} device on this machine", hint="use --device cpu")
     return name
+
+
+def _quantized(config: RunConfig, device: str) -> bool:
+    """Whether to use int8 weights. Raises UsageError where there is no kernel for them."""
+    asked = config.settings.quantize or "auto"
+    if asked == "int8" and device != "cpu":
+        raise UsageError("--quantize int8 is for a CPU", hint="use --dtype bfloat16")
+    chosen = config.model.pipeline == "causal" and device == "cpu" and config.settings.dtype in (None, "auto")
+    return asked == "int8" or (asked == "auto" and chosen)
 
 
 def _dtype(config: RunConfig, device: str) -> Any:
