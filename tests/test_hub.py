@@ -123,6 +123,20 @@ def test_offline_asks_nothing(llmcli, hub: Hub, environment: dict[str, str]):
     assert (done.returncode, b"models pull org/causal" in done.stderr, hub.log) == (4, True, [])
 
 
+def test_rounded_weights_are_kept_and_checked(llmcli, tmp_path: Path):
+    def ask():
+        return llmcli("sentiment", "-m", "org/causal", "--all-scores", "good")
+
+    first, kept = ask(), stored(tmp_path) / "int8.safetensors"
+    made = kept.stat().st_mtime_ns
+    assert (ask().stdout, kept.stat().st_mtime_ns, first.returncode) == (first.stdout, made, 0), first.stderr
+    assert llmcli("models", "verify", "org/causal").returncode == 0
+    raw = bytearray(kept.read_bytes())
+    raw[-1] ^= 1
+    kept.write_bytes(raw)
+    assert (ask().returncode, b"int8.safetensors has changed" in ask().stderr) == (4, True)
+
+
 @pytest.mark.parametrize("converter", ["SFconvertbot", "somebody"])
 def test_a_pickle_with_the_hubs_own_conversion(llmcli, hub: Hub, tiny_causal: Path, tmp_path: Path, converter: str):
     hub.repos["org/causal"] = shutil.copytree(tiny_causal, tmp_path / "repo")

@@ -14,7 +14,7 @@ from typing import Any
 from llmcli.batching import out_of_memory
 from llmcli.config import RunConfig
 from llmcli.errors import ModelError, UsageError
-from llmcli.models import store
+from llmcli.models import manifest, store
 from llmcli.pipelines import Model, Report
 
 KINDS = {
@@ -108,7 +108,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
     model = model.eval().to(device)
-    return (quantization.int8(model) if _quantized(config, device) else model), tokenizer
+    return (quantization.int8(model, _stored(folder)) if _quantized(config, device) else model), tokenizer
 
 
 def _tokenizer(folder: Path, config: RunConfig) -> Any:
@@ -150,6 +150,11 @@ def pick_device(name: str | None) -> str:
     if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
         raise UsageError(f"no {name} device on this machine", hint="use --device cpu")
     return name
+
+
+def _stored(folder: Path) -> Path | None:
+    """The folder, where it is the store's: nothing is written into a folder of the user's."""
+    return folder if manifest.read(folder) is not None else None
 
 
 def _quantized(config: RunConfig, device: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ def write(folder: Path, **facts: str) -> None:
         if path.is_file() and path.name != NAME and ".cache" not in path.relative_to(folder).parts
     }
     (folder / NAME).write_text(json.dumps({**facts, "files": files}, indent=1) + "\n")
+
+
+def add(folder: Path, name: str) -> None:
+    """List a file that was made later."""
+    found = read(folder)
+    if found is not None:
+        found["files"][name] = {"sha256": sha256(folder / name), **_stamp(folder / name)}
+        partial = folder / f"{NAME}.{os.getpid()}.partial"
+        partial.write_text(json.dumps(found, indent=1) + "\n")
+        partial.replace(folder / NAME)
 
 
 def read(folder: Path) -> dict[str, Any] | None:
