@@ -13,33 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from llmcli import __version__, models_app, settings, tasks
+from llmcli import __version__, tasks
 from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed, UsageError
 from llmcli.options import Request, flatten
 from llmcli.output import say
-from llmcli.worker import commands
+from llmcli.parsing import Command, Group
 
 if TYPE_CHECKING:
     from llmcli.output import Writer
     from llmcli.progress import Rows
     from llmcli.records import Result
 
-app = typer.Typer(
-    name="llmcli",
-    help="Language models on text: a Unix filter over Hugging Face checkpoints.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
-)
-
 
 def main() -> NoReturn:
     """Run the command line; exits by code, or by the real signal."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(prog_name="llmcli", standalone_mode=False)
+        code = application(sys.argv[1:2])(prog_name="llmcli", standalone_mode=False)
         _flush()
     except (KeyboardInterrupt, typer.Abort):
         die(signal.SIGINT)
@@ -181,7 +171,6 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -190,9 +179,29 @@ def _root(
     """Language models on text: a Unix filter over Hugging Face checkpoints."""
 
 
-for _name in tasks.names():
-    _task = tasks.get(_name)
-    app.command(_name, help=inspect.cleandoc(_task.command.__doc__))(_command(flatten(_task.command)))
-app.add_typer(models_app.app, name="models")
-app.add_typer(settings.app, name="config")
-app.add_typer(commands.app, name="worker")
+def application(first: list[str]) -> typer.Typer:
+    """The commands of the command line; where its ``first`` word is a task, that task alone, which is quicker."""
+    app = typer.Typer(
+        name="llmcli",
+        cls=Group,
+        help="Language models on text: a Unix filter over Hugging Face checkpoints.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
+    )
+    app.callback()(_root)
+    names = tasks.names()
+    alone = [name for name in names if [name] == first]
+    for name in alone or names:
+        command = tasks.get(name).command
+        app.command(name, cls=Command, help=inspect.cleandoc(command.__doc__))(_command(flatten(command)))
+    if not alone:
+        from llmcli import models_app, settings
+        from llmcli.worker import commands
+
+        app.add_typer(models_app.app, name="models")
+        app.add_typer(settings.app, name="config")
+        app.add_typer(commands.app, name="worker")
+    return app

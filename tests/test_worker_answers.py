@@ -122,8 +122,7 @@ def test_the_client_is_light(warm: Path, tiny_causal: Path):
     assert json.loads(done.stdout)["status"] == "ok"
     imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "llmcli" in imported
-    # Typer itself reads the values of options with pydantic.
-    assert not imported & {"torch", "transformers", "rich", "yaml", "numpy"}
+    assert not imported & {"torch", "transformers", "pydantic", "rich", "yaml", "numpy"}
 
 
 # What stays loaded
