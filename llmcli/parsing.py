@@ -18,7 +18,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See click."""
-        _plainly(self.params)
+        _plainly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
 
@@ -27,7 +27,7 @@ class Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See click."""
-        _plainly(self.params)
+        _plainly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
 

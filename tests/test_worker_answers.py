@@ -78,6 +78,7 @@ def warm(warm_place: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("LLMCLI_CACHE_DIR", str(cache))
     monkeypatch.setenv("LLMCLI_WORKER", "on")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # loading sets it, and it is part of the address
     control.start(keep_alive=None, memory=None)
     return folder
 
