@@ -84,13 +84,13 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
     stream = emit if not config.option("no_stream") else None
-    made = _complete(model, generation, [(records[index], prompt) for index, prompt, _ in todo], stream)
+    made = complete(model, generation, [(records[index], prompt) for index, prompt, _ in todo], stream)
     for (index, _, truncated), completions in zip(todo, made, strict=True):
         results[index] = _result(records[index], completions, truncated=truncated, config=config)
     return [results[index] for index in range(len(records))]
 
 
-def _complete(
+def complete(
     model: Model, generation: Generation, rows: list[tuple[Record, Rendered]], emit: Emit | None
 ) -> list[list[Completion]]:
     """Sampled rows are drawn apart, each from its own seed."""
