@@ -89,7 +89,7 @@ class Table:
         own: Mapping[str, Any] = {**_rounded(result.fields), "status": result.status, "error": message}
         header = [self._line([*kept, *self.names.values()])] if first else []
         cells = [own.get(name, "") for name in self._columns]
-        cells = [dumps(cell) if isinstance(cell, dict | list) else cell for cell in cells]
+        cells = [dumps(cell) if isinstance(cell, dict | list | bool) else cell for cell in cells]
         return "".join([*header, self._line([*kept.values(), *cells])])
 
     def _line(self, cells: Sequence[Any]) -> str:

@@ -1,34 +1,32 @@
-"""Write code from a description, or explain code."""
+"""Write code, or explain it."""
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from llmcli import chunking, prompts
+from llmcli import code, prompts
 from llmcli.errors import ROW_ERRORS
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
-from llmcli.tasks.generate import complete
+from llmcli.tasks import generate
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.schemas import Generation
 
-FIELDS = ("text", "language", "parses")
+FIELDS = ("text", "parses")
+OPTIONAL = generate.OPTIONAL
+EXPLAINING = ("explain", "describe", "review", "summarize", "summarise")
+"""First words of a TEXT that asks for plain words about the piped code."""
 RETRIES = 2
-"""Samples drawn where greedy Python does not parse."""
-EXPLAIN = frozenset({"explain", "describe", "review", "summarize", "summarise", "what", "why", "how", "does", "is"})
-"""First words that ask about code."""
-PYTHON = frozenset({"python", "python3", "py"})
-_FENCE = re.compile(r"```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:\n?```|\Z)", re.DOTALL)
-_DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.Expr, ast.For, ast.While, ast.If)
+DRAWN = {"temperature": 0.4, "top_p": 0.95, "num_beams": 1}
+"""How an answer that does not parse is made again."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +34,20 @@ class Options:
     """The task's own options."""
 
     lang: Annotated[
-        str | None,
-        Option("--lang", help="The programming language; Python is checked by its parser.", rich_help_panel="Code",
-               show_default="python"),
-    ] = None  # fmt: skip
+        str, Option(help="The programming language. 'auto': what the model chooses.", rich_help_panel="Code")
+    ] = "auto"
     explain: Annotated[
-        bool | None,
-        Option("--explain/--write", help="Explain the code given, or write code.", rich_help_panel="Code",
-               show_default="explain where the request begins with 'Explain', 'What', 'Why', …"),
+        bool, Option("--explain", help="Answer in plain words, as a TEXT that begins with 'explain', 'describe', "
+                     "'review' or 'summarize' does.", rich_help_panel="Code")
+    ] = False  # fmt: skip
+    num_return_sequences: Annotated[
+        int | None,
+        Option("--num-return-sequences", "--n", "-n", min=1, help="How many texts to make.",
+               rich_help_panel="Generation", show_default=False),
     ] = None  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Code:
-    """Code that was cut out of an answer. ``parses`` is None for languages that are not checked."""
-
-    text: str
-    language: str
-    parses: bool | None
+    no_stream: Annotated[
+        bool, Option("--no-stream", help="Print an explanation only when it is complete.", rich_help_panel="Output")
+    ] = False
 
 
 def command(
@@ -63,108 +57,98 @@ def command(
     model: ModelOptions,
     output: OutputOptions,
 ) -> Request:
-    """Write code from a description: the code alone; or explain code that is piped in. Nothing is ever run.
+    """Write the code that a text asks for, and nothing but the code; or explain piped code.
 
-    Python that does not parse is cut to what does, or drawn again; what is still broken is flagged.
+    Python is checked by parsing, never run: an answer that does not parse is cut to what does, or made again, or
+    flagged on standard error ('parses' in JSON). Piped text and TEXT make one prompt, the piped text first.
 
     Example: echo "a function that returns the n-th Fibonacci number" | llmcli code --lang python
 
     Example: git diff | llmcli code "Explain this change"
     """
+    words = (source.text or "").split(maxsplit=1)
+    if words and words[0].strip(",:").lower() in EXPLAINING:
+        own = replace(own, explain=True)
+    if own.explain and not source.text:
+        source = replace(source, text="Explain what this code does.")
+    own = replace(own, lang=own.lang.strip().lower())
     return request("code", source=source, model=model, output=output, generation=generation, own=own, combine=True)
 
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
-    """One result a record: ``text``, its ``language`` and whether it ``parses`` (None: not checked)."""
-    room = model.context_window - (config.generation.max_new_tokens or 0)
+    """One result a record: ``text``, ``parses`` (None where not checked) and, with several sequences, ``texts``."""
+    from llmcli.schemas import Prompt
+
+    explain, generation = config.option("explain"), generate.settled(config)
+    prompt = prompts.of(config)
+    if explain:
+        prompt = Prompt(style="chat") if config.model.chat else Prompt(example="{text}\n\nAnswer: {answer}")
+    room = model.context_window - (generation.max_new_tokens or 0)
+    variables = {"lang": "" if _lang(config) == "auto" else _lang(config)}
     results: dict[int, Result] = {}
     todo: list[tuple[int, Rendered, bool]] = []
     for index, record in enumerate(records):
         try:
-            explain = _explains(record.text, config)
-            overhead = model.size(_prompt(config, "", explain=explain))
-            on_long = config.settings.on_long or "error"
-            fit = chunking.fit(record.text, budget=room - overhead,
-                               on_long="error" if on_long == "chunk" else on_long, model=model)  # fmt: skip
-            todo.append((index, _prompt(config, fit.pieces[0], explain=explain), explain))
+            fitted = generate.fit(record.text, prompt=prompt, room=room, model=model, config=config, variables=variables)
+            todo.append((index, *fitted))
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
-    made = complete(model, config.generation, [(records[index], prompt) for index, prompt, _ in todo], None)
-    for (index, prompt, explain), (first, *_) in zip(todo, made, strict=True):
-        code = Code(first.text.strip(), "", None) if explain else extract(first.text, language=_language(config))
-        if code.parses is False:
-            first, code = _again(model, config, prompt, first, code)
-        results[index] = _result(records[index], first, code, config)
+    rows = [(records[index], rendered) for index, rendered, _ in todo]
+    stream = emit if explain and not config.option("no_stream") else None
+    made = generate.complete(model, generation, rows, stream)
+    if explain:
+        checked: list[_Checked] = [(completions, None) for completions in made]
+    else:
+        checked = [_written(model, generation, *pair, config=config) for pair in zip(rows, made, strict=True)]
+    for (index, _, truncated), (completions, parses) in zip(todo, checked, strict=True):
+        found = generate.result(records[index], completions, truncated=truncated, config=config)
+        results[index] = _flagged(found, parses)
     return [results[index] for index in range(len(records))]
 
 
-def _language(config: RunConfig) -> str:
-    return str(config.option("lang") or "python").lower()
+_Checked = tuple[list[Completion], bool | None]
 
 
-def _explains(text: str, config: RunConfig) -> bool:
-    """Whether code is to be explained: asked for, or the request's first word says so."""
-    asked = config.option("explain")
-    if asked is not None:
-        return bool(asked)
-    first = re.match(r"\w+", text.strip().split("\n\n")[-1].strip())
-    return first is not None and first[0].lower() in EXPLAIN
+def _lang(config: RunConfig) -> str:
+    return str(config.option("lang", "auto"))
 
 
-def _prompt(config: RunConfig, text: str, *, explain: bool) -> Rendered:
-    from llmcli.schemas import Prompt
-
-    if explain:
-        return prompts.render(Prompt(style="chat" if config.model.chat else "completion",
-                                     example="{text}{answer}" if config.model.chat else "{text}\n\nAnswer: {answer}"),
-                              text)  # fmt: skip
-    return prompts.render(prompts.of(config), text.strip(), variables={"lang": _language(config)})
-
-
-def extract(answer: str, *, language: str) -> Code:
-    """The code of an answer: its first fenced block, else all of it. Python is cut to its longest sound beginning."""
-    fence = _FENCE.search(answer)
-    text = (fence[2] if fence else answer.removesuffix("```")).strip("\n").rstrip()
-    found = (fence[1].lower() if fence else "") or language
-    if found not in PYTHON:
-        return Code(text, found, None)
-    lines = text.split("\n")
-    for end in range(len(lines), 0, -1):
-        begun = "\n".join(lines[:end]).rstrip()
-        if sound(begun):
-            return Code(begun, "python", True)
-    return Code(text, "python", False)
+def _written(
+    model: Model, generation: Generation, row: tuple[Record, Rendered], made: list[Completion], *, config: RunConfig
+) -> _Checked:
+    """The code of a row's completions; drawn again, each time from another seed, where none of it parses."""
+    record, rendered = row
+    best = _checked(made, rendered, config)
+    seed = record.seed if record.seed is not None else generation.seed or 0
+    for attempt in range(1, RETRIES + 1):
+        if best[1] is not False:
+            break
+        drawn = generation.model_copy(update=DRAWN | {"seed": (seed + attempt) % 2**32})
+        again = _checked(model.complete([rendered], drawn)[0], rendered, config)
+        best = again if again[1] else best
+    return best
 
 
-def sound(text: str) -> bool:
-    """Whether Python parses and does something. The parser alone reads it."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return any(isinstance(node, _DEFINES) and not isinstance(getattr(node, "value", None), ast.Name | ast.Constant)
-               for node in tree.body)  # fmt: skip
+def _checked(made: list[Completion], rendered: Rendered, config: RunConfig) -> _Checked:
+    """The code of each completion, what parses first, and whether the first of them does."""
+    opened = rendered.row.rpartition("\n")[2] if not rendered.messages else ""
+    opened = opened if opened.startswith("```") else ""
+    found = [_read(opened + completion.text, completion, lang=_lang(config)) for completion in made]
+    found.sort(key=lambda pair: pair[1] is False)
+    return [completion for completion, _ in found], found[0][1]
 
 
-def _again(model: Model, config: RunConfig, prompt: Rendered, first: Completion, code: Code) -> tuple[Completion, Code]:
-    """Samples in place of an answer that does not parse, drawn from seeds of their own."""
-    for attempt in range(RETRIES):
-        update = {"temperature": config.generation.temperature or 0.5, "seed": (config.generation.seed or 0) + attempt}
-        made = model.complete([prompt], config.generation.model_copy(update=update))[0][0]
-        found = extract(made.text, language=_language(config))
-        if found.parses:
-            return made, found
-    return first, code
+def _read(text: str, completion: Completion, *, lang: str) -> tuple[Completion, bool | None]:
+    written, named = code.extract(text, lang=lang)
+    if not code.is_python(written, lang=lang, named=named):
+        return replace(completion, text=written), None
+    whole = code.parsable(written)
+    # What was cut is complete as far as it goes.
+    reason = "stop" if whole else completion.finish_reason
+    return replace(completion, text=whole or written, finish_reason=reason), whole is not None
 
 
-def _result(record: Record, made: Completion, code: Code, config: RunConfig) -> Result:
-    notices = []
-    if made.finish_reason == "length":
-        notices.append("the text was cut at --max-new-tokens")
-    if code.parses is False:
-        notices.append(f"{record.where or 'the answer'}: this Python does not parse")
-    return Result(
-        record.id, {"text": code.text, "language": code.language, "parses": code.parses}, model=config.model.name,
-        input_tokens=made.input_tokens, output_tokens=made.output_tokens, finish_reason=made.finish_reason,
-        notices=tuple(notices), record=record,
-    )  # fmt: skip
+def _flagged(found: Result, parses: bool | None) -> Result:
+    texts = {name: value for name, value in found.fields.items() if name != "text"}
+    notices = (*found.notices, "the code does not parse") if parses is False else found.notices
+    return replace(found, fields={"text": found.fields["text"], "parses": parses, **texts}, notices=notices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ from llmcli.records import Record, Result, failed
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
-    from llmcli.schemas import Generation
+    from llmcli.schemas import Generation, Prompt
 
 
 COMPLETE = -4.3
@@ -71,7 +71,9 @@ def command(
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``text`` and, with several sequences, ``texts``."""
-    generation = _generation(config)
+    from llmcli.schemas import Prompt
+
+    generation = settled(config)
     template = config.model.chat and not config.option("raw")
     # An encoder-decoder's answer has a window of its own.
     room = model.context_window - (0 if config.model.pipeline == "seq2seq" else generation.max_new_tokens or 0)
@@ -80,27 +82,29 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     for index, record in enumerate(records):
         try:
             chat = template and model.ending(record.text[-2000:].strip()) >= COMPLETE
-            todo.append((index, *_fit(record.text, chat=chat, room=room, model=model, config=config)))
+            prompt = Prompt(style="chat" if chat else "completion")
+            todo.append((index, *fit(record.text, prompt=prompt, room=room, model=model, config=config)))
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
     stream = emit if not config.option("no_stream") else None
     made = complete(model, generation, [(records[index], prompt) for index, prompt, _ in todo], stream)
     for (index, _, truncated), completions in zip(todo, made, strict=True):
-        results[index] = _result(records[index], completions, truncated=truncated, config=config)
+        results[index] = result(records[index], completions, truncated=truncated, config=config)
     return [results[index] for index in range(len(records))]
 
 
 def complete(
     model: Model, generation: Generation, rows: list[tuple[Record, Rendered]], emit: Emit | None
 ) -> list[list[Completion]]:
-    """Sampled rows are drawn apart, each from its own seed."""
+    """Completions of each row. Sampled rows are drawn apart, each from its own seed."""
     if not generation.sampled or all(record.seed is None for record, _ in rows):
         return model.complete([prompt for _, prompt in rows], generation, emit=emit) if rows else []
     seeds = [generation.model_copy(update={"seed": record.seed}) for record, _ in rows]
     return [model.complete([prompt], own, emit=emit)[0] for own, (_, prompt) in zip(seeds, rows, strict=True)]
 
 
-def _generation(config: RunConfig) -> Generation:
+def settled(config: RunConfig) -> Generation:
+    """The generation config of a run: a bound for causal models, and several texts where they are asked for."""
     generation = config.generation
     count = config.option("num_return_sequences")
     update: dict[str, float] = {}
@@ -113,18 +117,19 @@ def _generation(config: RunConfig) -> Generation:
     return generation.model_copy(update=update)
 
 
-def _fit(text: str, *, chat: bool, room: int, model: Model, config: RunConfig) -> tuple[Rendered, bool]:
-    from llmcli.schemas import Prompt
-
-    prompt = Prompt(style="chat" if chat else "completion")
-    overhead = model.size(prompts.render(prompt, ""))
+def fit(
+    text: str, *, prompt: Prompt, room: int, model: Model, config: RunConfig, variables: Mapping[str, str] | None = None
+) -> tuple[Rendered, bool]:
+    """The rendered prompt, and whether the text was cut to fit into ``room`` tokens. Raises GenerationError."""
+    overhead = model.size(prompts.render(prompt, "", variables=variables))
     on_long = config.settings.on_long or "error"
     fitted = chunking.fit(text, budget=room - overhead,
                           on_long="error" if on_long == "chunk" else on_long, model=model)  # fmt: skip
-    return prompts.render(prompt, fitted.pieces[0]), fitted.truncated
+    return prompts.render(prompt, fitted.pieces[0], variables=variables), fitted.truncated
 
 
-def _result(record: Record, completions: list[Completion], *, truncated: bool, config: RunConfig) -> Result:
+def result(record: Record, completions: list[Completion], *, truncated: bool, config: RunConfig) -> Result:
+    """The result of a record's completions, the first of them foremost."""
     first = completions[0]
     fields: dict[str, object] = {"text": first.text}
     if len(completions) > 1:
