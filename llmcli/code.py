@@ -9,7 +9,9 @@ import warnings
 
 PYTHON = ("python", "py", "python3")
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
-_BEGINNING = re.compile(r"(?:def|class|async def|import|from|for|while|if|with|try|print|return)\b|@\w|#!|[\w.]+ *=[^=]")
+_BEGINNING = re.compile(
+    r"(?:def|class|async def|import|from|for|while|if|with|try|print|return)\b|@\w|#!|[\w.]+ *=[^=]"
+)
 
 
 def extract(answer: str, *, lang: str) -> tuple[str, str]:
@@ -73,4 +75,6 @@ def is_python(code: str, *, lang: str, named: str) -> bool:
     """
     if named or lang != "auto":
         return (named or lang) in PYTHON
-    return bool(re.search(r"^(?:async )?(?:def \w+\(.*\).*:|class \w+.*:|import \w|from \w+ import)", code, re.MULTILINE))
+    return bool(
+        re.search(r"^(?:async )?(?:def \w+\(.*\).*:|class \w+.*:|import \w|from \w+ import)", code, re.MULTILINE)
+    )

@@ -8,62 +8,72 @@ from pathlib import Path
 import pytest
 
 from llmcli.pipelines import Completion
-from llmcli.tasks.code import Code, extract
 
 FUNCTION = "def f(x):\n    return x"
 
 
-@pytest.mark.parametrize(
-    ("answer", "language", "code"),
-    [
-        (f"Sure!\n```python\n{FUNCTION}\n```\nIt works.", "python", Code(FUNCTION, "python", True)),
-        (f"```py\n{FUNCTION}\n```", "python", Code(FUNCTION, "python", True)),
-        (FUNCTION, "python", Code(FUNCTION, "python", True)),
-        (f"{FUNCTION}\n```", "python", Code(FUNCTION, "python", True)),
-        (f"```python\n{FUNCTION}\n\nfor", "python", Code(FUNCTION, "python", True)),
-        (f"```python\n{FUNCTION}\n\ndef g(y:", "python", Code(FUNCTION, "python", True)),
-        (f"{FUNCTION}\nThis function returns x.", "python", Code(FUNCTION, "python", True)),
-        ("I cannot do that", "python", Code("I cannot do that", "python", False)),
-        ("sorry", "python", Code("sorry", "python", False)),
-        ("(" * 100_000, "python", Code("(" * 100_000, "python", False)),
-        ("```bash\nls -l\n```", "python", Code("ls -l", "bash", None)),
-        ("SELECT 1;", "sql", Code("SELECT 1;", "sql", None)),
-    ],
-)  # fmt: skip
-def test_code_is_cut_out_of_the_answer(answer: str, language: str, code: Code):
-    assert extract(answer, language=language) == code
+@pytest.fixture
+def says(fake, monkeypatch):
+    """Make the fake model say these answers, the last one for ever."""
 
+    def say(*answers: str) -> None:
+        def complete(prompts, generation, *, emit=None):
+            fake.generations.append(generation)
+            text = answers[min(len(fake.generations), len(answers)) - 1]
+            return [[Completion(text, 3, 2, "stop")] for _ in prompts]
 
-def test_broken_python_is_asked_again_then_flagged(cli, fake, monkeypatch):
-    answers = ["no code", "none here", f"```\n{FUNCTION}\n```"]
+        fake.generations.clear()
+        monkeypatch.setattr(fake, "complete", complete)
 
-    def complete(prompts, generation, *, emit=None):
-        fake.generations.append(generation)
-        return [[Completion(answers[min(len(fake.generations), len(answers)) - 1], 3, 2, "stop")]]
-
-    monkeypatch.setattr(fake, "complete", complete)
-    done = cli("code", "--json", "identity")
-    assert (json.loads(done.out)["text"], json.loads(done.out)["parses"], done.err) == (FUNCTION, True, "")
-    assert [generation.sampled for generation in fake.generations] == [False, True, True]
-    answers[2] = "never"
-    fake.generations.clear()
-    done = cli("code", "identity")
-    assert (done.code, done.out, "does not parse" in done.err) == (0, "no code\n", True)
+    return say
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "row"),
+    ("answer", "lang", "text", "parses"),
     [
-        (["Explain this change"], "-a\n+b\n", "-A\n+B\n\nEXPLAIN THIS CHANGE"),
-        (["--explain", "a loop"], "", "A LOOP"),
-        (["--write", "--lang", "sql", "explain plans"], "", "WRITE SQL CODE FOR THIS: EXPLAIN PLANS"),
-        (["--lang", "sql", "all rows"], "", "WRITE SQL CODE FOR THIS: ALL ROWS"),
+        (f"Sure!\n```python\n{FUNCTION}\n```\nIt works.", "python", FUNCTION, True),
+        (f"```py\n{FUNCTION}\n```", "auto", FUNCTION, True),
+        (FUNCTION, "python", FUNCTION, True),
+        (f"{FUNCTION}\n```", "python", FUNCTION, True),
+        (f"```python\n{FUNCTION}\n\ndef g(y:", "python", FUNCTION, True),
+        (f"```python\n{FUNCTION}", "python", FUNCTION, True),
+        ("I cannot do that", "python", "I cannot do that", False),
+        ("```python\n" + "(" * 100_000, "python", "(" * 100_000, False),
+        ("```bash\nls -l\n```", "auto", "ls -l", None),
+        ("SELECT 1;", "sql", "SELECT 1;", None),
     ],
 )
-def test_what_is_asked(cli, fake, arguments: list[str], stdin: str, row: str):
+def test_code_is_cut_out_of_the_answer(cli, says, answer: str, lang: str, text: str, parses: bool | None):
+    says(answer)
+    done = cli("code", "--json", "--lang", lang, "do it")
+    row = json.loads(done.out)
+    assert (done.code, row["text"], row["parses"]) == (0, text, parses), done.err
+
+
+def test_broken_python_is_asked_again_then_flagged(cli, fake, says):
+    says("no code", "none here", f"```\n{FUNCTION}\n```")
+    row = json.loads(cli("code", "--lang", "python", "--json", "identity").out)
+    assert (row["text"], row["parses"]) == (FUNCTION, True)
+    assert [generation.sampled for generation in fake.generations] == [False, True, True]
+    assert len({generation.seed for generation in fake.generations[1:]}) == 2
+    says("no code")
+    done = cli("code", "--lang", "python", "identity")
+    assert (done.code, done.out, "does not parse" in done.err) == (0, "no code\n", True)
+    assert len(fake.generations) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        (["Explain this change"], "-a\n+b\n", "-A\n+B\n\nEXPLAIN THIS CHANGE\n"),
+        (["--explain"], "-a\n+b\n", "-A\n+B\n\nEXPLAIN WHAT THIS CODE DOES.\n"),
+        (["--lang", "sql", "all rows"], "", "WRITE SQL CODE FOR THIS TASK."),
+    ],
+)
+def test_what_is_asked(cli, fake, arguments: list[str], stdin: str, said: str):
     done = cli("code", *arguments, stdin=stdin)
     assert done.code == 0, done.err
-    assert done.out.startswith(row)
+    assert done.out.startswith(said)
 
 
 def test_usage(cli, fake):
@@ -74,7 +84,7 @@ def test_usage(cli, fake):
 
 def test_a_tiny_checkpoint_writes_something(cli, checkpoint):
     done = cli("code", "--json", "--max-new-tokens", "8", "-m", str(checkpoint("qwen3")), "a loop")
-    assert (done.code, json.loads(done.out)["language"]) == (0, "python"), done.err
+    assert (done.code, json.loads(done.out)["status"]) == (0, "ok"), done.err
 
 
 @pytest.mark.real

@@ -89,7 +89,9 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     todo: list[tuple[int, Rendered, bool]] = []
     for index, record in enumerate(records):
         try:
-            fitted = generate.fit(record.text, prompt=prompt, room=room, model=model, config=config, variables=variables)
+            fitted = generate.fit(
+                record.text, prompt=prompt, room=room, model=model, config=config, variables=variables
+            )
             todo.append((index, *fitted))
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
