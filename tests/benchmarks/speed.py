@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="reviews; an eighth as many sentences are translated")
     arguments = parser.parse_args()
     reviews = rows(arguments.folder, "sentiment.sst2", arguments.rows)
-    sentences = rows(arguments.folder, "translate.multi30k.en-fr", arguments.rows // 8)
+    sentences = rows(arguments.folder, "translate.multi30k.en-fr", max(arguments.rows // 8, 2))
     print("| work | unit | contestant | a second | to the script | quality |\n|---|---|---|---|---|---|")
     table("sentiment", "reviews", sentiment(reviews), arguments.rounds)
     table("translate", "sentences", translation(sentences), arguments.rounds)
@@ -97,7 +97,8 @@ def sentiment(reviews: list[Row]) -> dict[str, Work]:
         for row in reviews:
             rendered = prompts.render(prompts.of(run), row["text"].strip())
             with torch.inference_mode():
-                logits = model(**tokenizer(rendered.prefix + rendered.row, return_tensors="pt")).logits[0, -1]
+                inputs = tokenizer(rendered.prefix + rendered.row, return_tensors="pt")
+                logits = model(**inputs, logits_to_keep=1).logits[0, -1]
             found.append([*labels.values()][int(logits[ids].argmax())])
         return len(reviews), score("sentiment", reviews, found)
 
