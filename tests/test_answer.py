@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmcli import chunking
+from llmcli.pipelines.extraction import END, LENGTH
 from llmcli.prompts import Rendered
 from tests.test_checkpoints import open_model
 
@@ -87,7 +88,8 @@ def test_the_likeliest_span_by_hand(checkpoint, kind: str, ending: str):
             for place, (token, (_, end)) in enumerate(zip(made["input_ids"], made["offset_mapping"], strict=True)):
                 total += float(log_p[place, token])
                 if not CONTEXT[start + end - 1 : start + end + 1].isalnum() or start + end == len(CONTEXT):
-                    scored[start, start + end] = total + float(log_p[place + 1, stops].logsumexp(0))
+                    stop = float(log_p[place + 1, stops].logsumexp(0))
+                    scored[start, start + end] = (total + END * stop) / (place + 1) ** LENGTH
     best = max(scored, key=lambda key: (round(scored[key], 4), -key[0]))
     assert (span.start, span.end, span.text) == (*best, CONTEXT[best[0] : best[1]])
     assert span.input_tokens == len(before)
