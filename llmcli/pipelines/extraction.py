@@ -47,8 +47,8 @@ class Extraction:
 
     P(span) is the product of its tokens' probabilities and of the answer's end behind it; the best span has the highest
     (log P(tokens) + END log P(end)) / tokens**LENGTH. The first token of every span is scored in one pass; the
-    likeliest starts are then read on in blocks, as rows of a batch on one cache, until none that goes on can come near the best that
-    has ended.
+    likeliest starts are then read on in blocks, as rows of a batch on one cache, until none that goes on can come
+    near the best that has ended.
     """
 
     def __init__(self, choice: ChoicePipeline, encoder: Encoder, prefixes: PrefixCache) -> None:
