@@ -30,7 +30,7 @@ from tests.conftest import FakeModel
 
 KILLED, WHOLE = 10, 50
 """One client in so many is killed; one in so many is a process of the command line."""
-TEXTS = ("a good film", "it died after a day", "warm, funny and wise", "it never ends", "good value", "so dull")
+TEXTS = (
     "a good film",
     "the battery died after a day",
     "warm, funny and wise",
@@ -137,7 +137,7 @@ def _client(numbers: range, expected: Any, outcomes: Any) -> None:
 def _killed(name: str, place: int) -> str:
     process = context.Process(target=ask, args=(name, place))
     process.start()
-    process.join(random.uniform(0.0, 0.05))
+    process.join(random.uniform(0.0, 0.2))
     over = not process.is_alive()
     assert process.pid is not None
     if not over:
