@@ -91,7 +91,7 @@ class _Pick:
     """From a row's fields to its record: text and id, each checked."""
 
     def __init__(self, request: Request) -> None:
-        self._text = request.source.field or "text"
+        self._text = request.source.text_field
         self._id = request.source.id_field
         self._seen = Seen()
 
@@ -168,7 +168,7 @@ def _header(lines: LineReader, request: Request, name: str) -> tuple[_Table, int
         table.columns = table.parse(text.rstrip("\r\n")) if text.strip() else []
     except csv.Error as error:
         raise InputError(f"{name}: the header cannot be read: {error}", code="bad-csv") from error
-    wanted = request.source.field or "text"
+    wanted = request.source.text_field
     if table.columns and wanted not in table.columns:
         known = ", ".join(table.columns)
         raise InputError(f"{name}: no column {wanted!r}", code="missing-field", hint=f"give --field; it has {known}")

@@ -67,6 +67,11 @@ class InputOptions:
                rich_help_panel=INPUT, show_default=False),
     ] = None  # fmt: skip
 
+    @property
+    def text_field(self) -> str:
+        """The field of a row that holds its text."""
+        return self.field or "text"
+
 
 @dataclass(frozen=True)
 class ModelOptions:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmcli.records import Result
 
-NO_TEXT = "no answer"
+NO_ANSWER = "no answer"
 """What stands for an answer that a text does not hold."""
 DIGITS = 6
 """Decimals of a score: what batches of another size could change is beyond them."""
@@ -69,7 +69,9 @@ def text(result: Result) -> str:
     if "label" in fields:
         scores = [f"{label}={score:.4f}" for label, score in fields.get("scores", {}).items()]
         return "\t".join([str(fields["label"]), f"{fields['score']:.4f}", *scores])
-    return "\n\n".join(fields.get("texts") or [str(fields["text"] or NO_TEXT)])
+    if "sentence" in fields and not fields["text"]:
+        return NO_ANSWER
+    return "\n\n".join(fields.get("texts") or [str(fields["text"])])
 
 
 class Table:

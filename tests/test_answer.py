@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmcli import chunking
+from llmcli.pipelines import Completion
 from llmcli.pipelines.extraction import END, LENGTH
 from llmcli.prompts import Rendered
 from tests.test_checkpoints import open_model
@@ -57,6 +58,21 @@ def test_a_long_text_is_read_in_windows(cli, fake):
     assert text[found["start"] : found["end"]] == found["text"] == "Maria"
     assert cli("answer", "who?", "--on-long", "error", stdin=text).code == 6
     assert cli("answer", "who?", "--free", stdin=text).code == 6
+
+
+def test_what_was_not_read_is_told(cli, fake):
+    fake.context_window = 400
+    text = "Maria went to the sea. " * 200
+    for flags in ([], ["--free"]):
+        row = json.loads(cli("answer", "who?", "--json", "--on-long", "truncate", *flags, stdin=text).out)
+        assert row["truncated"], flags
+    assert not json.loads(cli("answer", "who?", "--json", stdin=text).out)["truncated"]
+
+
+def test_only_answer_says_that_there_is_none(cli, fake, monkeypatch):
+    monkeypatch.setattr(fake, "complete", lambda prompts, generation, *, emit=None: [[Completion("", 1, 1, "stop")]])
+    assert cli("generate", "--no-stream", "hm?").out == "\n"
+    assert cli("answer", "who?", "--free", stdin="Maria left.").out == "no answer\n"
 
 
 def test_the_sentence_around_a_span():
@@ -109,6 +125,10 @@ def test_a_span_head(cli, checkpoint):
     done = cli("answer", "who reads?", "--json", "--threshold", "0", "-m", str(checkpoint("qa")), stdin=CONTEXT)
     row = json.loads(done.out)
     assert row["text"] == CONTEXT[row["start"] : row["end"]] != ""
+    long = ["answer", "who reads?", "--json", "-m", str(checkpoint("qa"))]
+    assert json.loads(cli(*long, stdin=CONTEXT * 9).out)["chunks"] > 1
+    assert json.loads(cli(*long, "--on-long", "truncate", stdin=CONTEXT * 9).out)["truncated"]
+    assert cli(*long, "--on-long", "error", stdin=CONTEXT * 9).code == 6
 
 
 def test_a_text_to_text_model_answers_freely(cli, checkpoint):

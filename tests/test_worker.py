@@ -459,10 +459,10 @@ def test_commands(cli: Callable[..., Done], place: Path):
 
 
 def test_the_log_rotates(place: Path):
-    from llmcli.worker import server
+    from llmcli.worker import process, server
 
     found = address.find()
-    server._write_log(found)
+    process._write_log(found)
     try:
         for _ in range(12_000):
             server.log.info("x" * 200)

@@ -29,11 +29,11 @@ def start(fault: str = "nothing") -> int:
 
 def serve(fault: Callable[[], FakeModel | None]) -> None:
     from llmcli.models import loading
-    from llmcli.worker import server
+    from llmcli.worker import process
 
     model = fault() or FakeModel()
     loading.load = lambda config, *, report, watch=None: model  # type: ignore[assignment]
-    server.main([])
+    process.main([])
 
 
 def await_(condition: Callable[[], Any], seconds: float = 60) -> None:

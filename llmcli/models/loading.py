@@ -34,6 +34,8 @@ HEADS = {
 }
 """And the class of transformers that loads its weights."""
 
+SAFE = {"local_files_only": True, "trust_remote_code": False}
+"""How everything is loaded: no look-up, and no Python of the checkpoint's author."""
 TOKENIZER = ("chat_template", "model_max_length", "model_input_names", "padding_side", "additional_special_tokens",
              "extra_special_tokens")  # fmt: skip
 """What a tokenizer's configuration adds to ``tokenizer.json``, besides the special tokens' names."""
@@ -84,7 +86,6 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
 
     auto = getattr(transformers, HEADS[config.model.pipeline])
     device = pick_device(config.settings.device)
-    safe = {"local_files_only": True, "trust_remote_code": False}
     pickled = _pickled(folder, config)
     try:
         tokenizer = _tokenizer(folder, config)
@@ -93,7 +94,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
             dtype=_dtype(config, device),
             use_safetensors=not pickled,
             output_loading_info=True,
-            **safe,
+            **SAFE,
         )
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise ModelError(f"{folder}: cannot be loaded: {error}", code="bad-model",
@@ -115,12 +116,13 @@ def _tokenizer(folder: Path, config: RunConfig) -> Any:
     """A checkpoint's tokenizer. One that llmcli converted is whole in its ``tokenizer.json``, and read once."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    path, source = folder / "tokenizer.json", config.model.source
-    if not path.is_file() or source.hub is not None or (source.path is not None and source.path.is_dir()):
+    path = folder / "tokenizer.json"
+    converted = _stored(folder) is not None and config.model.source.hub is None
+    if not converted or not path.is_file():
         with warnings.catch_warnings():
             # Marian's recommends a library that it does not need.
             warnings.simplefilter("ignore")
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(folder, **SAFE)
     own = json.loads((folder / "tokenizer_config.json").read_bytes())
     template = folder / "chat_template.jinja"
     if template.is_file():

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import Pipeline
 
-from llmcli.errors import GenerationError
 from llmcli.pipelines import Choice
 from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.stopping import check_finite
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 
 Words = Mapping[str, Sequence[tuple[int, ...]]]
@@ -111,8 +111,7 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
     def postprocess(self, outputs: dict[str, Any], *, words: Words) -> list[Choice]:
         """Sum the words of a label, then normalise over the labels."""
         log_p, tails = outputs["log_p"], outputs["tails"]
-        if not bool(torch.isfinite(log_p.amax(-1)).all()):
-            raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+        check_finite(log_p)
         choices = []
         for index, length in enumerate(outputs["lengths"]):
             block = log_p[index * len(tails) : (index + 1) * len(tails)]

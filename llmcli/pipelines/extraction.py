@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache
 
-from llmcli.errors import GenerationError
 from llmcli.pipelines import Span
 from llmcli.pipelines.choice import ChoicePipeline
 from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.stopping import check_finite
 from llmcli.pipelines.tokens import Encoded, Encoder
 
 STARTS = 12
@@ -61,8 +61,7 @@ class Extraction:
         with torch.inference_mode():
             hidden, cache = self._choice.read(prompt)
             log_p = self._choice.log_p(hidden[:, -1])[0]
-            if not bool(torch.isfinite(log_p.amax())):
-                raise GenerationError("the model's scores are not finite", code="non-finite", hint="--dtype float32")
+            check_finite(log_p)
             stops = self._stop_ids(ending).to(log_p.device)
             null = float(log_p[stops].logsumexp(-1))
             for start in starts:

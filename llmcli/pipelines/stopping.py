@@ -30,13 +30,18 @@ def first_stop(text: str, stop: Sequence[str]) -> int | None:
     return min(places) if places else None
 
 
+def check_finite(scores: torch.Tensor) -> None:
+    """Raise GenerationError where the best score of a row, along the last dimension, is no number."""
+    if not bool(torch.isfinite(scores.amax(dim=-1)).all()):
+        raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+
+
 class Finite(LogitsProcessor):  # type: ignore[misc]
     """Refuse scores that are not numbers: broken weights otherwise look like an answer."""
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """See LogitsProcessor: scores are (rows, vocabulary)."""
-        if not bool(torch.isfinite(scores.amax(dim=-1)).all()):
-            raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+        check_finite(scores)
         return scores
 
 

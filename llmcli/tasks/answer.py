@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
@@ -24,6 +24,8 @@ READ_AT_ONCE = 1024
 """Tokens of a text that a causal model reads together; neighbouring windows share half of them."""
 LONGEST = 64
 """Tokens kept free for the answer."""
+SPECIAL = 4
+"""Special tokens around a question and its text."""
 FIELDS = ("text", "score", "start", "end", "sentence")
 WINDOW = 16
 NOTHING: dict[str, Any] = {"text": "", "score": 0.0, "start": None, "end": None, "sentence": ""}
@@ -99,28 +101,37 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
 
 
 def _pieces(index: int, record: Record, *, model: Model, config: RunConfig) -> list[Piece]:
-    question = record.fields.get("question", config.option("question"))
-    if question is None:
-        raise InputError("no question", code="no-question", hint="give it as the argument, or in the field 'question'")
-    if not isinstance(question, str) or not question.strip():
-        raise InputError("the question is empty, or not text", code="bad-field")
-    question = " ".join(question.split())
-    if config.model.pipeline == "question-answering":
-        return [Piece(index, 0, question, record.text)]  # it makes windows of its own
-    # An encoder-decoder's answer has a window of its own.
-    free = 0 if config.model.pipeline == "seq2seq" else max(config.generation.max_new_tokens or 0, LONGEST)
-    room = model.context_window - model.size(_prompt(config, question, "")) - free
+    """The windows of a text that are read one by one. Raises InputError, GenerationError."""
+    question, kind = _question(record, config), config.model.pipeline
     on_long = config.settings.on_long or "chunk"
-    whole = on_long != "chunk" or config.option("free") or config.model.pipeline == "seq2seq"
+    if kind == "question-answering":
+        if on_long == "chunk":
+            return [Piece(index, 0, question, record.text)]  # it makes windows of its own
+        room = model.context_window - model.count(question) - SPECIAL
+    else:
+        # An encoder-decoder's answer has a window of its own.
+        free = 0 if kind == "seq2seq" else max(config.generation.max_new_tokens or 0, LONGEST)
+        room = model.context_window - model.size(_prompt(config, question, "")) - free
+    whole = on_long != "chunk" or config.option("free") or kind == "seq2seq"
     budget = room if whole else min(room, READ_AT_ONCE)
     if whole or model.count(record.text) <= budget:
         fit = chunking.fit(record.text, budget=budget, on_long="error" if on_long == "chunk" else on_long, model=model)
         return [Piece(index, 0, question, fit.pieces[0])]
     halves = chunking.fit(record.text, budget=budget // 2, on_long="chunk", model=model).pieces
-    begins = [0, *accumulate(map(len, halves))]
+    begins = accumulate(map(len, halves[:-2]), initial=0)
     return [
-        Piece(index, begins[i], question, halves[i] + halves[i + 1]) for i in range(len(halves) - 1)
-    ]  # fmt: skip
+        Piece(index, begin, question, one + other) for begin, (one, other) in zip(begins, pairwise(halves), strict=True)
+    ]
+
+
+def _question(record: Record, config: RunConfig) -> str:
+    """The row's own question, else the run's, on one line."""
+    question = record.fields.get("question", config.option("question"))
+    if question is None:
+        raise InputError("no question", code="no-question", hint="give it as the argument, or in the field 'question'")
+    if not isinstance(question, str) or not question.strip():
+        raise InputError("the question is empty, or not text", code="bad-field")
+    return " ".join(question.split())
 
 
 def _prompt(config: RunConfig, question: str, text: str) -> Rendered:
@@ -158,7 +169,13 @@ def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config:
                   "sentence": chunking.around(record.text, start, end)}  # fmt: skip
     return Result(record.id, fields, model=config.model.name,
                   input_tokens=sum(span.input_tokens for _, _, span in candidates),
-                  chunks=sum(span.chunks for _, _, span in candidates), record=record)  # fmt: skip
+                  chunks=sum(span.chunks for _, _, span in candidates),
+                  truncated=_cut(record, candidates[-1][1]), record=record)  # fmt: skip
+
+
+def _cut(record: Record, last: Piece) -> bool:
+    """Whether the text's end was not read."""
+    return last.begin + len(last.text) < len(record.text)
 
 
 def _free(model: Model, config: RunConfig, records: Sequence[Record], pieces: Sequence[Piece]) -> dict[int, Result]:
@@ -171,6 +188,6 @@ def _free(model: Model, config: RunConfig, records: Sequence[Record], pieces: Se
         results[piece.row] = Result(
             record.id, NOTHING | {"text": completion.text.strip(), "score": None}, model=config.model.name,
             input_tokens=completion.input_tokens, output_tokens=completion.output_tokens,
-            finish_reason=completion.finish_reason, truncated=len(piece.text) < len(record.text), record=record,
+            finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
         )  # fmt: skip
     return results

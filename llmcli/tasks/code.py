@@ -30,7 +30,7 @@ DRAWN = {"temperature": 0.4, "top_p": 0.95, "num_beams": 1}
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(generate.Texts):
     """The task's own options."""
 
     lang: Annotated[
@@ -40,14 +40,6 @@ class Options:
         bool, Option("--explain", help="Answer in plain words, as a TEXT that begins with 'explain', 'describe', "
                      "'review' or 'summarize' does.", rich_help_panel="Code")
     ] = False  # fmt: skip
-    num_return_sequences: Annotated[
-        int | None,
-        Option("--num-return-sequences", "--n", "-n", min=1, help="How many texts to make.",
-               rich_help_panel="Generation", show_default=False),
-    ] = None  # fmt: skip
-    no_stream: Annotated[
-        bool, Option("--no-stream", help="Print an explanation only when it is complete.", rich_help_panel="Output")
-    ] = False
 
 
 def command(

@@ -33,13 +33,9 @@ OPTIONAL = {"num_return_sequences": "texts"}
 
 
 @dataclass(frozen=True)
-class Options:
-    """The task's own options."""
+class Texts:
+    """The options of tasks that write freely."""
 
-    raw: Annotated[
-        bool, Option("--raw", help="Continue the text as it is, without the chat template.",
-                     rich_help_panel="Generation")
-    ] = False  # fmt: skip
     num_return_sequences: Annotated[
         int | None,
         Option("--num-return-sequences", "--n", "-n", min=1, help="How many texts to make.",
@@ -48,6 +44,16 @@ class Options:
     no_stream: Annotated[
         bool, Option("--no-stream", help="Print the text only when it is complete.", rich_help_panel="Output")
     ] = False
+
+
+@dataclass(frozen=True)
+class Options(Texts):
+    """The task's own options."""
+
+    raw: Annotated[
+        bool, Option("--raw", help="Continue the text as it is, without the chat template.",
+                     rich_help_panel="Generation")
+    ] = False  # fmt: skip
 
 
 def command(

@@ -5,6 +5,7 @@ One worker serves one installation, cache and machine environment: these name it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -73,6 +74,19 @@ def check(folder: Path) -> None:
         raise WorkerError(f"{folder}: not a folder", code="worker-folder", hint="remove it")
     if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise WorkerError(f"{folder}: open to other users", code="worker-folder", hint=f"chmod 700 {folder}")
+
+
+def bind(place: Address) -> socket.socket:
+    """A listening socket that only its owner can open. The lock is ours: what lies there is stale."""
+    with contextlib.suppress(FileNotFoundError):
+        place.socket.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(place.socket))
+    finally:
+        os.umask(before)
+    return sock
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import logging.handlers
 import os
 import signal
-import socket
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any
 
 from llmcli import __version__
 from llmcli.errors import LlmcliError, OutOfMemory
 from llmcli.worker import address, protocol, sessions
+from llmcli.worker.peer import Peer
 from llmcli.worker.protocol import Broken, Message
 from llmcli.worker.sessions import Cancelled, Session, Sessions
 
@@ -34,32 +32,6 @@ LOOK = 5.0
 UNUSED = 300.0
 """Seconds that a worker with ``--keep-alive 0`` waits for its first request."""
 log = logging.getLogger("llmcli.worker")
-
-
-class Peer:
-    """A client, as the event loop sees it."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    def post(self, message: Mapping[str, Any]) -> None:
-        """Queue a message."""
-        if not self.writer.is_closing():
-            self.writer.write(protocol.encode(message))
-
-    async def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message. Raises TimeoutError where the client does not read."""
-        self.post(message)
-        await asyncio.wait_for(self.writer.drain(), protocol.WHOLE)
-
-    async def receive(self, *, timeout: float | None) -> Message:
-        """Wait for a message to begin; then it must end soon."""
-        first = await asyncio.wait_for(self.reader.readexactly(1), timeout)
-        return await asyncio.wait_for(self._rest(first), protocol.WHOLE)
-
-    async def _rest(self, first: bytes) -> Message:
-        head = first + await self.reader.readexactly(protocol.LENGTH.size - 1)
-        return protocol.decode(await self.reader.readexactly(protocol.length(head)))
 
 
 class Server:
@@ -78,7 +50,7 @@ class Server:
 
     async def serve(self) -> None:
         """Listen, and return when all is done."""
-        listening = _bind(self._place)
+        listening = address.bind(self._place)
         self._inode = os.lstat(self._place.socket).st_ino
         self._server = await asyncio.start_unix_server(self._client, sock=listening, backlog=CLIENTS)
         loop = asyncio.get_running_loop()
@@ -264,64 +236,3 @@ def _memory() -> int:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _bind(place: address.Address) -> socket.socket:
-    """A listening socket that only its owner can open. The lock is ours: what lies there is stale."""
-    with contextlib.suppress(FileNotFoundError):
-        place.socket.unlink()
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        sock.bind(str(place.socket))
-    finally:
-        os.umask(before)
-    return sock
-
-
-def _locked(place: address.Address) -> int | None:
-    """The worker's lock, held until it stops or dies; None where another worker holds it."""
-    lock = os.open(place.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
-    return lock
-
-
-def _write_log(place: address.Address) -> None:
-    place.log.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(place.log, maxBytes=1 << 20, backupCount=2, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-
-
-def main(arguments: list[str]) -> NoReturn:
-    """Run a worker; ``arguments``: keep-alive in seconds, memory in GB, either empty for the configured value."""
-    place = address.find()
-    address.make(place.socket.parent)
-    lock = _locked(place)
-    if lock is None:
-        sys.exit(0)
-    _write_log(place)
-    from llmcli import config
-
-    keep_alive, memory = ([float(value) if value else None for value in arguments] + [None, None])[:2]
-    own = config.worker()
-    size = memory or own.memory
-    limit = int(size * 1e9) if size else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    keep = own.keep_alive if keep_alive is None else keep_alive
-
-    async def serve() -> None:
-        await Server(place, lock=lock, keep_alive=keep, memory=limit).serve()
-        logging.shutdown()
-        # At once: threads may be deep in a model, and who asked it to stop waits until the system hangs up.
-        os._exit(0)
-
-    asyncio.run(serve())
-    raise AssertionError("serve() does not return")
