@@ -148,6 +148,8 @@ def _closed(request: Request, rows: Rows, writer: Writer) -> int:
     output = request.output
     if request.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
         say(f"llmcli: {rows.summary(output.output or 'standard output')}")
+    if writer.unsure and writer.unsure.found and not output.quiet:
+        say(f"llmcli: {writer.unsure.found} unsure rows in {writer.unsure.target}")
     if rows.failed:
         hint = "--retry-failed runs them again" if output.output else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)

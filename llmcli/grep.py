@@ -21,9 +21,11 @@ class Pattern:
 
     def matches(self, result: Result) -> bool:
         """Whether a result has the label, and a score within the bound."""
-        if result.error or result.fields.get("label") != self.label:
+        fields = result.fields
+        held = fields.get("labels", {fields.get("label"): fields.get("score")})
+        if result.error or self.label not in held:
             return False
-        score = float(result.fields["score"])
+        score = float(held[self.label])
         return {">": score > self.score, ">=": score >= self.score, "<": score < self.score,
                 "<=": score <= self.score}[self.sign]  # fmt: skip
 

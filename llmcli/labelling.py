@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Option
 
@@ -17,15 +18,18 @@ from llmcli.records import Record, Result, failed
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
-    from llmcli.schemas import Prompt
+    from llmcli.options import OutputOptions
+    from llmcli.schemas import Label, Prompt
 
 READ_AT_ONCE = 512
 """Tokens of a text: longer texts are judged in chunks, weighted by their tokens."""
 SPECIAL = 4
 """Special tokens around a text, or a text and its hypothesis."""
 HYPOTHESIS = "This example is {label}."
+HELD = 0.5
+"""The score from which a label holds, where several may."""
 FIELDS = ("label", "score")
-OPTIONAL = {"all_scores": "scores"}
+OPTIONAL = {"all_scores": "scores", "multi": "labels"}
 """Fields that an option adds."""
 WINDOW = 128
 
@@ -47,11 +51,37 @@ class Options:
         Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
                rich_help_panel="Labels", show_default=False),
     ] = None  # fmt: skip
+    abstain: Annotated[
+        float | None,
+        Option(min=0.0, max=1.0, help="Put rows whose best score is lower into a file of their own: --unsure.",
+               rich_help_panel="Labels", show_default=False),
+    ] = None  # fmt: skip
+    unsure: Annotated[
+        str | None,
+        Option(help="Where --abstain puts the unsure rows: results, or in text format the rows themselves.",
+               rich_help_panel="Labels", show_default="OUTPUT.unsure.ENDING"),
+    ] = None  # fmt: skip
+
+
+T = TypeVar("T", bound=Options)
+
+
+def routed(own: T, output: OutputOptions) -> T:
+    """The options with the place of the unsure rows. Raises UsageError where --abstain has none."""
+    if own.abstain is None:
+        if own.unsure:
+            raise UsageError("--unsure needs --abstain", hint="give --abstain 0.8")
+        return own
+    whole = output.output
+    unsure = own.unsure or (str(whole.with_name(f"{whole.stem}.unsure{whole.suffix}")) if whole else "")
+    if not unsure or unsure == str(whole):
+        raise UsageError("--abstain needs a file for the unsure rows", hint="give --unsure FILE")
+    return replace(own, unsure=unsure)
 
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``label``, ``score`` and, where asked for, ``scores``."""
-    prompt, words = prompts.of(config), _words(config)
+    prompt, words, multi = _prompt(config), _words(config), bool(config.option("multi"))
     prior = _prior(model, config, prompt, words)
     longest = max((word for group in words.values() for word in group), key=len)
     overhead = model.size(prompts.render(prompt, "") if config.model.pipeline == "causal" else Rendered(row=longest))
@@ -66,7 +96,7 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
             continue
         fitted[index] = fit
         pieces += [_rendered(prompt, piece, config) for piece in fit.pieces]
-    choices = iter(model.choose(pieces, words))
+    choices = iter(model.choose(pieces, words, multi=multi))
     results = []
     for index, record in enumerate(records):
         found = fitted[index]
@@ -85,9 +115,27 @@ def _words(config: RunConfig) -> dict[str, list[str]]:
         raise UsageError("no labels", hint="give --labels a,b,c")
     if config.model.pipeline == "zero-shot":
         hypothesis = config.settings.hypothesis or HYPOTHESIS
-        return {label.name: [hypothesis.replace("{label}", label.name)] for label in labels}
+        return {label.name: [hypothesis.replace("{label}", word) for word in label.words or [label.name]]
+                + ([label.description] if label.description else []) for label in labels}  # fmt: skip
     gap = "" if prompts.of(config).style == "chat" else " "
     return {label.name: [gap + word for word in label.words or [label.name]] for label in labels}
+
+
+def _prompt(config: RunConfig) -> Prompt:
+    """The task's prompt. Labels' own examples and descriptions stand last in it, one of each label in turn.
+
+    They are in the order of the labels' names: in which order the user gives the labels changes nothing.
+    """
+    prompt = prompts.of(config)
+    labels = sorted(config.settings.labels or [], key=lambda label: label.name)
+    turns = zip_longest(*([{"text": text, "answer": (label.words or [label.name])[0]} for text in _shown(label)]
+                          for label in labels))  # fmt: skip
+    own = [shot for turn in turns for shot in turn if shot]
+    return prompt.model_copy(update={"examples": [*prompt.examples, *own]}) if own else prompt
+
+
+def _shown(label: Label) -> list[str]:
+    return [*([label.description] if label.description else []), *label.examples]
 
 
 def _rendered(prompt: Prompt, text: str, config: RunConfig) -> Rendered:
@@ -101,20 +149,24 @@ def _prior(model: Model, config: RunConfig, prompt: Prompt, words: Mapping[str, 
     neutral = config.settings.neutral or []
     if config.model.pipeline != "causal" or not neutral:
         return dict.fromkeys(words, 0.0)
-    read = model.choose([_rendered(prompt, text, config) for text in neutral], words)
+    multi = bool(config.option("multi"))
+    read = model.choose([_rendered(prompt, text, config) for text in neutral], words, multi=multi)
     return {name: sum(math.log(max(choice.scores[name], 1e-30)) for choice in read) / len(read) for name in words}
 
 
 def calibrate(scores: Mapping[str, float], *, config: RunConfig, prior: Mapping[str, float]) -> dict[str, float]:
     """Probabilities without the prompt's own preference, with each label's bias, at the label temperature.
 
-    Method: Zhao et al., "Calibrate Before Use" (ICML 2021). A bias is a preference that was measured beforehand.
+    Method: Zhao et al., "Calibrate Before Use" (ICML 2021). A bias is a preference that was measured beforehand. Where
+    several labels may hold, each is weighed against itself: above 0.5 where the text makes it likelier than no text.
     """
     if config.model.pipeline != "causal":
         return dict(scores)
     bias = {label.name: label.bias - prior[label.name] for label in config.settings.labels or []}
     heat = config.settings.label_temperature or 1.0
     weights = {name: math.exp((math.log(max(p, 1e-30)) + bias[name]) / heat) for name, p in scores.items()}
+    if config.option("multi"):
+        return {name: weight / (1 + weight) for name, weight in weights.items()}
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items()}
 
@@ -126,9 +178,14 @@ def _result(
     read = [(calibrate(choice.scores, config=config, prior=prior), choice.input_tokens) for choice in choices]
     scores = {label: sum(found[label] * size for found, size in read) / tokens for label in read[0][0]}
     label = max(scores, key=lambda name: scores[name])
-    fields: dict[str, object] = {"label": label, "score": scores[label]}
-    if scores[label] < float(config.option("threshold", 0.0)):
+    fields: dict[str, Any] = {"label": label, "score": scores[label]}
+    multi = config.option("multi")
+    least = float(config.option("threshold", HELD if multi else 0.0))
+    if scores[label] < least:
         fields["label"] = "uncertain"
+    if multi:
+        held = sorted((name for name in scores if scores[name] >= least), key=lambda name: -scores[name])
+        fields["labels"] = {name: scores[name] for name in held}
     if config.option("all_scores"):
         fields["scores"] = scores
     return Result(record.id, fields, model=config.model.name, input_tokens=tokens, chunks=len(choices),

@@ -7,8 +7,9 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 from llmcli import grep, rows, tasks
 from llmcli.errors import OutputError, one_line
@@ -34,17 +35,20 @@ class Writer:
         self._request = request
         self._format = output_format(request)
         self._table = self._new_table()
-        self._target = request.output.output
+        self.target = request.output.output
         self._folder = request.into_folder
         self._partial: Path | None = None
         self._stream: TextIO | None = None
         self._streamed = False
         self._named = request.format == "text" and request.batch
         self._said: set[str] = set()
-        sought = request.flags.get("options", {}).get("grep")
-        self.sought = grep.parse(sought) if sought else None
+        own = request.flags.get("options", {})
+        self.sought = grep.parse(own["grep"]) if "grep" in own else None
         self.found = 0
         """How many results --grep let through."""
+        self.unsure = _Unsure(request, Path(own["unsure"]), below=own["abstain"]) if "abstain" in own else None
+        self._inputs = self.sought is not None
+        """Whether the rows of the input are printed, rather than what was found of them."""
 
     def _new_table(self) -> rows.Table | None:
         if self._format not in ("csv", "tsv"):
@@ -53,28 +57,32 @@ class Writer:
         return rows.Table(self._request.task, tasks.columns(self._request.task, self._request.flags),
                           delimiter=delimiter)  # fmt: skip
 
-    def __enter__(self) -> Writer:
-        with _reported(self._target):
-            if self._folder and self._target is not None:
-                self._target.mkdir(parents=True, exist_ok=True)
-            elif self._target is not None:
-                self._partial = self._target.with_name(self._target.name + ".partial")
+    def __enter__(self) -> Self:
+        with _reported(self.target):
+            if self._folder and self.target is not None:
+                self.target.mkdir(parents=True, exist_ok=True)
+            elif self.target is not None:
+                self._partial = self.target.with_name(self.target.name + ".partial")
                 self._stream = self._partial.open("w", encoding="utf-8", newline="\n")
             elif sys.stdout is None:
                 raise OutputError("standard output is closed", code="closed")
             else:
                 self._stream = sys.stdout
+        if self.unsure:
+            self.unsure.__enter__()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if self._partial is not None and self._stream is not None and self._target is not None:
-            with _reported(self._target):
+        if self.unsure:
+            self.unsure.__exit__(kind)
+        if self._partial is not None and self._stream is not None and self.target is not None:
+            with _reported(self.target):
                 if kind is None:
                     self._stream.flush()
                     os.fsync(self._stream.fileno())
                 self._stream.close()
                 if kind is None:
-                    self._partial.replace(self._target)
+                    self._partial.replace(self.target)
 
     def emit(self, piece: str) -> None:
         """Print a piece of a lone answer as it is made."""
@@ -85,10 +93,13 @@ class Writer:
     def streams(self) -> bool:
         """Whether pieces may be printed as they come."""
         own = self._request.flags.get("options", {})
-        return self._target is None and self._format == "text" and own.get("num_return_sequences", 1) == 1
+        return self.target is None and self._format == "text" and own.get("num_return_sequences", 1) == 1
 
     def write(self, result: Result) -> None:
         """Print one result, and its notices or its error."""
+        if self.unsure and self.unsure.takes(result):
+            self.unsure.write(result)
+            return
         if result.error:
             say(result.error.line())
         if self.sought is not None and not result.error and not self.sought.matches(result):
@@ -108,8 +119,8 @@ class Writer:
             content = rows.dumps(rows.obj(result, merge=self._request.output.merge))
         else:
             content = "" if self._streamed else self._clean(self._text(result)) + self._context(result)
-        if self._folder and self._target is not None:
-            self._write_file(self._target / self._name(result), content)
+        if self._folder and self.target is not None:
+            self._write_file(self.target / self._name(result), content)
             return
         if self._named and self._format == "text":
             where = result.record.where if result.record else str(result.id)
@@ -117,7 +128,7 @@ class Writer:
         self._put(content if content.endswith("\n") else content + "\n")
 
     def _text(self, result: Result) -> str:
-        return result.record.text if self.sought is not None and result.record else rows.text(result)
+        return result.record.text if self._inputs and result.record else rows.text(result)
 
     def _context(self, result: Result) -> str:
         """The sentence around an answer, dimmed, for people."""
@@ -135,7 +146,7 @@ class Writer:
 
     def _put(self, content: str) -> None:
         assert self._stream is not None  # opened in __enter__
-        with _reported(self._target):
+        with _reported(self.target):
             place = self._stream.tell() if self._partial is not None else 0
             try:
                 self._stream.write(content)
@@ -152,6 +163,20 @@ class Writer:
     def _name(self, result: Result) -> Path:
         name = Path(str(result.id))
         return name.with_name(name.name + ".json") if self._format == "json" else name
+
+
+class _Unsure(Writer):
+    """The rows that --abstain takes out of the output, in a file of their own."""
+
+    def __init__(self, request: Request, target: Path, *, below: float) -> None:
+        own = {name: value for name, value in request.flags["options"].items() if name not in ("abstain", "grep")}
+        flags, output = request.flags | {"options": own}, replace(request.output, output=target)
+        super().__init__(replace(request, flags=flags, output=output))
+        self._below, self._inputs = below, True
+
+    def takes(self, result: Result) -> bool:
+        """Whether a result's best score is too low; counted in ``found``."""
+        return result.error is None and float(result.fields["score"]) < self._below
 
 
 @contextlib.contextmanager

@@ -19,13 +19,14 @@ class Rendered:
     """A prompt ready to encode.
 
     Completion style: ``prefix`` is the same for every row of a run (its key/value cache is computed once), ``row``
-    holds the user's text. Chat style: ``messages``, for the model's own chat template. ``source`` and ``target`` are
-    the languages of a translation, as BCP-47 codes.
+    holds the user's text. Chat style: ``messages``, for the model's own chat template. Infilling: ``gap``, what stands
+    before and after it. ``source`` and ``target`` are the languages of a translation, as BCP-47 codes.
     """
 
     prefix: str = ""
     row: str = ""
     messages: tuple[Mapping[str, str], ...] = ()
+    gap: tuple[str, str] | None = None
     source: str = ""
     target: str = ""
 

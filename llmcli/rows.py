@@ -64,11 +64,15 @@ def dumps(value: Any) -> str:
 
 
 def text(result: Result) -> str:
-    """What text mode prints: the answer, or ``label<TAB>score`` and the scores that were asked for."""
+    """What text mode prints: the answer, or ``label<TAB>score`` and the scores that were asked for.
+
+    Several labels, and their scores, have commas between.
+    """
     fields = result.fields
     if "label" in fields:
+        held = fields.get("labels") or {fields["label"]: fields["score"]}
         scores = [f"{label}={score:.4f}" for label, score in fields.get("scores", {}).items()]
-        return "\t".join([str(fields["label"]), f"{fields['score']:.4f}", *scores])
+        return "\t".join([",".join(held), ",".join(f"{score:.4f}" for score in held.values()), *scores])
     if "sentence" in fields and not fields["text"]:
         return NO_ANSWER
     return "\n\n".join(fields.get("texts") or [str(fields["text"])])

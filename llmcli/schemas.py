@@ -65,6 +65,10 @@ class Label(Strict):
 
     name: str
     words: list[str] = Field(default_factory=list)
+    description: str = ""
+    """What the label is for: read as an example of it; to a zero-shot model it is the hypothesis."""
+    examples: list[str] = Field(default_factory=list)
+    """Texts that have the label."""
     bias: float = 0.0
     """Added to the log-probability: what the prompt itself prefers is taken back."""
 

@@ -166,7 +166,7 @@ class TestResume:
         choose = fake.choose
         calls = iter([choose])
         with monkeypatch.context() as patch:
-            patch.setattr(fake, "choose", lambda *a: next(calls, _interrupt)(*a))
+            patch.setattr(fake, "choose", lambda *a, **k: next(calls, _interrupt)(*a, **k))
             with pytest.raises(KeyboardInterrupt):
                 _without_dying(patch, lambda: batch(texts))
 
@@ -251,7 +251,7 @@ class TestResume:
             assert self.out.read_bytes() == whole
 
 
-def _interrupt(*_: object) -> None:
+def _interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -98,30 +98,6 @@ def test_json_keys(cli, fake, arguments, fields):
     assert list(row) == ["id", "status", *fields, *common]
 
 
-GREP = {
-    "found": (["--grep", "positive"], "good a\nbad\ngood b\n", 0, "good a\ngood b\n"),
-    "none": (["--grep", "positive"], "bad\n", 1, ""),
-    "a bound": (["--grep", "negative>0.99"], "bad\n", 1, ""),
-    "an error": (["--grep", "positive"], "good\n\n", 5, "good\n"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "stdin", "code", "out"), GREP.values(), ids=GREP)
-def test_grep(cli, fake, arguments, stdin, code, out):
-    done = cli("sentiment", "--lines", *arguments, stdin=stdin)
-    assert (done.code, done.out) == (code, out)
-
-
-def test_labels_of_a_file_and_their_prior(cli, fake, tmp_path: Path):
-    """The fake model prefers the first label: the prior takes it back, so the order does not matter."""
-    (tmp_path / "labels.yaml").write_text("- name: late\n  words: [delayed, slow]\n- fine\n")
-    row = json.loads(
-        cli("classify", "--labels-file", str(tmp_path / "labels.yaml"), "--all-scores", "--json", "bad").out
-    )
-    assert row["scores"] == {"late": 0.5, "fine": 0.5}
-    assert any(prompt.row.startswith("Text: N/A") for prompt in fake.prompts)
-
-
 def test_folder_in_folder_out(cli, fake, tmp_path: Path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "a.txt").write_text("good")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from llmcli.pipelines import Completion
 
@@ -80,6 +81,69 @@ def test_usage(cli, fake):
     assert cli("code", stdin=" ").code == 3
     fake.context_window = 300
     assert cli("code", "word " * 400).code == 6
+
+
+@pytest.fixture(scope="module")
+def infilling(checkpoint, tmp_path_factory) -> Path:
+    """A tiny checkpoint whose vocabulary has the tokens for a gap."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("infilling")
+    model = AutoModelForCausalLM.from_pretrained(checkpoint("llama"), dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint("llama"))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]})
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_gap_is_filled_as_the_checkpoint_was_trained_to(cli, infilling: Path):
+    """By hand: prefix token, before, suffix token, after, middle token. The user's own tokens are text."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(infilling, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(infilling)
+
+    def ids(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+    first, second, last = tokenizer.convert_tokens_to_ids(["<fim_prefix>", "<fim_suffix>", "<fim_middle>"])
+    prompt = [*tokenizer("")["input_ids"], first, *ids("def <fim_suffix>"), second, *ids("(x): pass"), last]
+    made = model.generate(torch.tensor([prompt]), max_new_tokens=6, do_sample=False)[0, len(prompt) :]
+    expected = tokenizer.decode(made, skip_special_tokens=True)
+    done = cli("code", "--infill", "-m", str(infilling), "--dtype", "float32", "--max-new-tokens", "6", "--json",
+               "--lang", "c", "def <fim_suffix><FILL>(x): pass")  # fmt: skip
+    row = json.loads(done.out)
+    assert (done.code, row["text"], row["parses"]) == (0, expected, None), done.err
+
+
+@pytest.mark.parametrize(("filling", "parses"), [("f", True), ("1f", False)])
+def test_what_fills_a_gap_is_checked_with_what_is_around_it(cli, says, filling: str, parses: bool):
+    says(filling)
+    row = json.loads(cli("code", "--infill", "--json", "def <FILL>(x):\n    pass").out)
+    assert (row["text"], row["parses"]) == (filling, parses)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--infill", "no gap"], 3, "error[no-gap]"),
+        (["--infill", "<FILL> <FILL>"], 3, "error[no-gap]"),
+        (["--infill", "--explain", "x"], 2, "exclude each other"),
+        (["--infill", "<FILL> " + "word " * 5000], 6, "error[too-long]"),
+    ],
+)
+def test_a_gap_that_cannot_be_filled(cli, fake, arguments: list[str], code: int, message: str):
+    done = cli("code", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+
+
+def test_a_model_without_tokens_for_a_gap(cli, checkpoint):
+    done = cli("code", "--infill", "-m", str(checkpoint("qwen3")), "a <FILL> b")
+    assert (done.code, done.out) == (4, "")
+    assert "no tokens for infilling" in done.err
 
 
 def test_a_tiny_checkpoint_writes_something(cli, checkpoint):

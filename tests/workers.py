@@ -93,7 +93,9 @@ def mute() -> None:
 
 def out_of_memory() -> FakeModel:
     class Model(FakeModel):
-        def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+        def choose(
+            self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+        ) -> list[Choice]:
             raise OutOfMemory("out of memory with a single row", hint="try a shorter text")
 
     return Model()
@@ -101,7 +103,9 @@ def out_of_memory() -> FakeModel:
 
 def no_memory_at_all() -> FakeModel:
     class Model(FakeModel):
-        def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+        def choose(
+            self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+        ) -> list[Choice]:
             raise MemoryError
 
     return Model()
@@ -109,7 +113,9 @@ def no_memory_at_all() -> FakeModel:
 
 def bug() -> FakeModel:
     class Model(FakeModel):
-        def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+        def choose(
+            self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+        ) -> list[Choice]:
             raise ZeroDivisionError("by zero")
 
     return Model()
@@ -121,7 +127,9 @@ class Dying(FakeModel):
 
     windows: int = 0
 
-    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+    def choose(
+        self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+    ) -> list[Choice]:
         self.windows += 1
         if self.windows == 2:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -140,7 +148,9 @@ def dies() -> FakeModel:
 class Gated(FakeModel):
     """Writes down whose rows it works on; the first window waits for the file ``go``."""
 
-    def choose(self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]]) -> list[Choice]:
+    def choose(
+        self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
+    ) -> list[Choice]:
         folder = Path(os.environ["XDG_RUNTIME_DIR"])
         with (folder / "order").open("a") as order:
             order.write("batch\n" if len(prompts) > 1 else "short\n")

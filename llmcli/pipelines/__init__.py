@@ -89,8 +89,8 @@ class Model(Protocol):
         """Score labels by the likelihood of their words after each prompt.
 
         A classification checkpoint has labels of its own and reads ``row`` alone. To a zero-shot checkpoint the words
-        are hypotheses about ``row``. With ``multi`` several labels may hold: the scores do not sum to 1 (not for
-        causal models, which raise ModelError).
+        are hypotheses about ``row``. With ``multi`` several labels may hold, and the scores do not sum to 1: a causal
+        model's are then the plain probabilities of the words.
         """
 
     def spans(

@@ -67,14 +67,11 @@ class CausalModel:
         self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
     ) -> list[Choice]:
         """See Model."""
-        if multi:
-            raise ModelError("a causal model weighs labels against each other", code="wrong-task",
-                             hint="give a zero-shot model")  # fmt: skip
         words = {name: [tuple(self.encoder.ids(word)) for word in group] for name, group in labels.items()}
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
 
         def work(batch: list[Encoded]) -> list[Choice]:
-            found: list[Choice] = self._choice(Batch(tuple(batch)), words=words)
+            found: list[Choice] = self._choice(Batch(tuple(batch)), words=words, multi=multi)
             return found
 
         return self._batches(encoded, work, budget=self._budget)

@@ -25,9 +25,9 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
         self._prefixes = prefixes
 
     def _sanitize_parameters(
-        self, words: Words | None = None, **_: Any
+        self, words: Words | None = None, multi: bool = False, **_: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        return {"words": words or {}}, {}, {"words": words or {}}
+        return {"words": words or {}}, {}, {"words": words or {}, "multi": multi}
 
     def preprocess(self, batch: Batch, *, words: Words) -> dict[str, Any]:
         """Right-pad each row once for each distinct beginning of a word.
@@ -108,19 +108,20 @@ class ChoicePipeline(Pipeline):  # type: ignore[misc]
         picked = hidden[torch.arange(len(ids), device=ids.device)[:, None], places]
         return {"log_p": self.log_p(picked), "tails": inputs["tails"], "lengths": inputs["lengths"]}
 
-    def postprocess(self, outputs: dict[str, Any], *, words: Words) -> list[Choice]:
-        """Sum the words of a label, then normalise over the labels."""
+    def postprocess(self, outputs: dict[str, Any], *, words: Words, multi: bool = False) -> list[Choice]:
+        """Sum the words of a label, then, unless several labels may hold, normalise over the labels."""
         log_p, tails = outputs["log_p"], outputs["tails"]
         check_finite(log_p)
         choices = []
         for index, length in enumerate(outputs["lengths"]):
             block = log_p[index * len(tails) : (index + 1) * len(tails)]
-            scores = torch.stack(
+            log_likelihoods = torch.stack(
                 [
                     torch.stack([_log_likelihood(block[tails.index(word[:-1])], word) for word in group]).logsumexp(0)
                     for group in words.values()
                 ]
-            ).softmax(0)
+            )
+            scores = log_likelihoods.exp() if multi else log_likelihoods.softmax(0)
             choices.append(Choice(dict(zip(words, scores.tolist(), strict=True)), length))
         return choices
 

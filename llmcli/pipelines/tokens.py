@@ -14,6 +14,14 @@ from llmcli.errors import ModelError
 from llmcli.prompts import Rendered
 
 UNBOUNDED = 1_000_000
+INFILLING = (
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+)
+"""What stands before the text in front of a gap, between it and the text behind, and before what fills the gap: as
+StarCoder, Qwen2.5-Coder and CodeGemma, Code Llama, DeepSeek-Coder were trained."""
 TEMPLATE_SECONDS = 5.0
 
 
@@ -69,12 +77,25 @@ class Encoder:
         ]
 
     def prompt(self, prompt: Rendered) -> Encoded:
-        """Encode a rendered prompt."""
+        """Encode a rendered prompt. Raises ModelError for a gap that the vocabulary has no tokens for."""
+        if prompt.gap is not None:
+            return Encoded((), tuple(self._around(*prompt.gap)))
         if prompt.messages:
             return Encoded((), tuple(self._chat(list(prompt.messages))))
         if prompt.prefix not in self._prefixes:
             self._prefixes[prompt.prefix] = tuple(self.tokenizer(prompt.prefix)["input_ids"])
         return Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row)))
+
+    def _around(self, before: str, after: str) -> list[int]:
+        """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order."""
+        vocabulary = self.tokenizer.get_vocab()
+        marks = next((marks for marks in INFILLING if all(mark in vocabulary for mark in marks)), None)
+        if marks is None:
+            raise ModelError("its vocabulary has no tokens for infilling", code="wrong-task",
+                             hint="give a code model that has them, with --model")  # fmt: skip
+        first, second, last = (vocabulary[mark] for mark in marks)
+        begin = self.tokenizer("")["input_ids"]
+        return [*begin, first, *self.ids(before), second, *self.ids(after), last]
 
     def _chat(self, messages: Sequence[Any]) -> list[int]:
         with _time_limit():

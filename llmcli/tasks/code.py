@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from llmcli import code, prompts
-from llmcli.errors import ROW_ERRORS
+from llmcli import chunking, code, prompts
+from llmcli.errors import ROW_ERRORS, InputError, UsageError
 from llmcli.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, Request, request
 from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
@@ -24,6 +24,10 @@ FIELDS = ("text", "parses")
 OPTIONAL = generate.OPTIONAL
 EXPLAINING = ("explain", "describe", "review", "summarize", "summarise")
 """First words of a TEXT that asks for plain words about the piped code."""
+GAP = "<FILL>"
+"""What marks the gap in a text."""
+MARKS = 8
+"""Tokens that stand around a text with a gap."""
 RETRIES = 2
 DRAWN = {"temperature": 0.4, "top_p": 0.95, "num_beams": 1}
 """How an answer that does not parse is made again."""
@@ -39,6 +43,10 @@ class Options(generate.Texts):
     explain: Annotated[
         bool, Option("--explain", help="Answer in plain words, as a TEXT that begins with 'explain', 'describe', "
                      "'review' or 'summarize' does.", rich_help_panel="Code")
+    ] = False  # fmt: skip
+    infill: Annotated[
+        bool, Option("--infill", help=f"Write what belongs where {GAP} stands in the code; for models that were "
+                     "trained to.", rich_help_panel="Code")
     ] = False  # fmt: skip
 
 
@@ -57,9 +65,13 @@ def command(
     Example: echo "a function that returns the n-th Fibonacci number" | llmcli code --lang python
 
     Example: git diff | llmcli code "Explain this change"
+
+    Example: llmcli code --infill --model Qwen/Qwen2.5-Coder-0.5B < broken.py
     """
+    if own.infill and own.explain:
+        raise UsageError("--infill and --explain exclude each other")
     words = (source.text or "").split(maxsplit=1)
-    if words and words[0].strip(",:").lower() in EXPLAINING:
+    if not own.infill and words and words[0].strip(",:").lower() in EXPLAINING:
         own = replace(own, explain=True)
     if own.explain and not source.text:
         source = replace(source, text="Explain what this code does.")
@@ -76,11 +88,15 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     if explain:
         prompt = Prompt(style="chat") if config.model.chat else Prompt(example="{text}\n\nAnswer: {answer}")
     room = model.context_window - (generation.max_new_tokens or 0)
-    variables = {"lang": "" if _lang(config) == "auto" else _lang(config)}
+    lang = "" if _lang(config) == "auto" else _lang(config)
+    variables = {"lang": f" {lang}" if lang and prompt.style == "chat" else lang}
     results: dict[int, Result] = {}
     todo: list[tuple[int, Rendered, bool]] = []
     for index, record in enumerate(records):
         try:
+            if config.option("infill"):
+                todo.append((index, _around(record.text, room=room, model=model), False))
+                continue
             fitted = generate.fit(
                 record.text, prompt=prompt, room=room, model=model, config=config, variables=variables
             )
@@ -98,6 +114,15 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
         found = generate.result(records[index], completions, truncated=truncated, config=config)
         results[index] = _flagged(found, parses)
     return [results[index] for index in range(len(records))]
+
+
+def _around(text: str, *, room: int, model: Model) -> Rendered:
+    """The text around its gap. Raises InputError, GenerationError."""
+    before, gap, after = text.partition(GAP)
+    if not gap or GAP in after:
+        raise InputError(f"the text must hold {GAP} once", code="no-gap", hint="it marks where code is missing")
+    chunking.fit(text, budget=room - MARKS, on_long="error", model=model)
+    return Rendered(gap=(before, after))
 
 
 _Checked = tuple[list[Completion], bool | None]
@@ -125,9 +150,12 @@ def _written(
 
 def _checked(made: list[Completion], rendered: Rendered, config: RunConfig) -> _Checked:
     """The code of each completion, what parses first, and whether the first of them does."""
-    opened = rendered.row.rpartition("\n")[2] if not rendered.messages else ""
-    opened = opened if opened.startswith("```") else ""
-    found = [_read(opened + completion.text, completion, lang=_lang(config)) for completion in made]
+    if rendered.gap is not None:
+        found = [_filled(rendered.gap, completion, lang=_lang(config)) for completion in made]
+    else:
+        opened = rendered.row.rpartition("\n")[2] if not rendered.messages else ""
+        opened = opened if opened.startswith("```") else ""
+        found = [_read(opened + completion.text, completion, lang=_lang(config)) for completion in made]
     found.sort(key=lambda pair: pair[1] is False)
     return [completion for completion, _ in found], found[0][1]
 
@@ -140,6 +168,11 @@ def _read(text: str, completion: Completion, *, lang: str) -> tuple[Completion, 
     # What was cut is complete as far as it goes.
     reason = "stop" if whole else completion.finish_reason
     return replace(completion, text=whole or written, finish_reason=reason), whole is not None
+
+
+def _filled(gap: tuple[str, str], completion: Completion, *, lang: str) -> tuple[Completion, bool | None]:
+    whole = completion.text.join(gap)
+    return completion, code.parses(whole) if code.is_python(whole, lang=lang, named="") else None
 
 
 def _flagged(found: Result, parses: bool | None) -> Result:
