@@ -93,8 +93,8 @@ class ModelOptions:
     ] = None  # fmt: skip
     quantize: Annotated[
         Literal["auto", "none", "int8"] | None,
-        Option(help="int8: a quarter of the memory, several times as fast on a CPU, nearly the same answers. 'auto': "
-               "for causal models on a CPU, unless --dtype is given.", rich_help_panel=MODEL, show_default=False),
+        Option(help="int8: several times as fast on a CPU, nearly the same answers. 'auto': for causal models there, "
+               "unless --dtype is given.", rich_help_panel=MODEL, show_default=False),
     ] = None  # fmt: skip
     batch_size: Annotated[
         str | None,

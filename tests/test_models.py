@@ -35,6 +35,52 @@ def test_batched_greedy_equals_generate_by_hand(tiny_causal: Path):
             assert completions[0].text == want
 
 
+@pytest.mark.parametrize("prefix", ["", "Some examples that stand before each row.\n"])
+def test_rows_that_end_leave_the_batch_and_change_nothing(tiny_causal: Path, prefix: str):
+    """Stop strings end the rows at different steps; each is what plain ``generate`` makes of it alone."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from llmcli.prompts import Rendered
+    from llmcli.schemas import Generation
+
+    hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
+    whole = []
+    for text in TEXTS:
+        ids = tokenizer(prefix + text, return_tensors="pt")
+        made = hand.generate(**ids, max_new_tokens=60, do_sample=False)[0, ids["input_ids"].shape[1] :]
+        whole.append(tokenizer.decode(made, skip_special_tokens=True))
+    stop = ["y", "g", "\n"]
+    expected = [text[: min((text.find(mark) for mark in stop if mark in text), default=None)] for text in whole]
+    assert len({len(text) // 16 for text in expected}) > 1, "the rows end together: choose other stop strings"
+    made = load(tiny_causal).complete(
+        [Rendered(prefix=prefix, row=text) for text in TEXTS], Generation(max_new_tokens=60, stop=stop)
+    )
+    assert [completions[0].text for completions in made] == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "20000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({}, 8),
+    ],
+)
+def test_cores_are_those_of_the_control_group(monkeypatch, tmp_path: Path, files: dict[str, str], cores: int):
+    from llmcli.models import loading
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert loading.cores(tmp_path) == cores
+
+
 @pytest.mark.parametrize("words", [{"a": ["x"], "b": ["y"]}, {"a": ["xyz", "q"], "b": ["yes"]}])
 def test_choice_equals_likelihood_by_hand(tiny_causal: Path, words: dict[str, list[str]]):
     import torch
@@ -187,6 +233,25 @@ def load(folder: Path):
     return loading.load(run, report=lambda stage, share: None)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "rows", "whole"), [("float32", 64, True), ("bfloat16", 8, True), ("bfloat16", 9, False)]
+)
+def test_many_rows_take_bfloat16_weights_where_they_are_there(dtype: str, rows: int, whole: bool):
+    import torch
+
+    from llmcli.models import quantization
+
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(torch.nn.Linear(64, 32)).to(getattr(torch, dtype))
+    states = torch.randn(rows, 64, dtype=getattr(torch, dtype))
+    with torch.inference_mode():
+        exact = plain(states)
+        made = quantization.int8(plain)(states)
+    assert made.dtype == exact.dtype
+    assert torch.equal(made, exact) != whole
+    assert torch.allclose(made.float(), exact.float(), atol=0.03)
+
+
 def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     import torch
 
@@ -194,7 +259,7 @@ def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     from llmcli.models import loading
 
     def loaded(quantize: str):
-        run = config.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize})
+        run = config.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize, "dtype": "float32"})
         return loading.load(run, report=lambda stage, share: None).model
 
     plain, whole = loaded("none"), loaded("int8")

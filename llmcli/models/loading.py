@@ -55,7 +55,7 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     logging.disable_progress_bar()
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    torch.set_num_threads(cores())
     from llmcli.pipelines.tokens import Encoder, context_window
 
     model, tokenizer = _read(folder, config)
@@ -71,6 +71,19 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
     loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
     return loaded
+
+
+def cores(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Processor cores that this process may use: its affinity, and the share that its control group may take."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in ((group / "cpu.max",) * 2, (group / "cpu/cpu.cfs_quota_us", group / "cpu/cpu.cfs_period_us")):
+        try:
+            share, whole = quota.read_text().split()[0], period.read_text().split()[-1]
+        except OSError:
+            continue
+        if share.isdecimal():  # else "max", or -1
+            return max(1, min(allowed, round(int(share) / int(whole))))
+    return allowed
 
 
 def _kind(pipeline: str) -> Any:
@@ -174,4 +187,13 @@ def _dtype(config: RunConfig, device: str) -> Any:
     name = config.settings.dtype or "auto"
     if name != "auto":
         return getattr(torch, name)
-    return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
+    fast = bfloat16() if device == "cpu" else device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def bfloat16() -> bool:
+    """Whether the processor has bfloat16 arithmetic; without it, float32 is quicker."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
 
 from llmcli.pipelines import Completion, Emit
 from llmcli.pipelines.prefix import PrefixCache
@@ -14,6 +15,8 @@ from llmcli.pipelines.tokens import Batch, Encoder
 from llmcli.schemas import Generation
 
 DEFAULT_MAX_NEW_TOKENS = 256
+STEPS = 16
+"""Tokens that a batch makes between two looks at which rows have ended."""
 
 
 class CompletionPipeline(Pipeline):  # type: ignore[misc]
@@ -60,18 +63,52 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             extra["streamer"] = Streamer(self._encoder, emit, stop)
         if generation.sampled and generation.seed is not None:
             torch.manual_seed(generation.seed)
-        made = self.model.generate(
+        if len(ids) > 1 and config.num_beams == 1 and not config.do_sample and generation.min_new_tokens is None:
+            made, scores = (
+                self._shrinking(ids, inputs["attention_mask"], config, stop=stop, extra=extra),
+                [0.0] * len(ids),
+            )
+        else:
+            found = self._generate(ids, inputs["attention_mask"], config, extra)
+            made = found.sequences[:, ids.shape[1] :].tolist()
+            scores = found.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(made)
+        return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
+
+    def _generate(self, ids: torch.Tensor, mask: torch.Tensor, config: GenerationConfig, extra: dict[str, Any]) -> Any:
+        return self.model.generate(
             input_ids=ids,
-            attention_mask=inputs["attention_mask"],
+            attention_mask=mask,
             generation_config=config,
             logits_processor=LogitsProcessorList([Finite()]),
             return_dict_in_generate=True,
             output_scores=config.num_beams > 1,
             **extra,
         )
-        scores = made.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(made.sequences)
-        made = made.sequences[:, ids.shape[1] :]
-        return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
+
+    def _shrinking(
+        self, ids: torch.Tensor, mask: torch.Tensor, config: GenerationConfig, *, stop: list[str], extra: dict[str, Any]
+    ) -> list[list[int]]:
+        """Greedy tokens of each row, (rows, any length). Every few steps the rows that have ended leave the batch."""
+        begin, end = ids.shape[1], ids.shape[1] + config.max_new_tokens
+        made: list[list[int]] = [[] for _ in ids]
+        rows = torch.arange(len(ids), device=ids.device)
+        config, extra = copy(config), extra | {"past_key_values": extra.get("past_key_values") or DynamicCache()}
+        while len(rows):
+            # A last row alone has nothing to leave behind.
+            config.max_new_tokens = min(STEPS, end - ids.shape[1]) if len(rows) > 1 else end - ids.shape[1]
+            ids = self._generate(ids, mask, config, extra).sequences
+            kept = []
+            for place, (row, tokens) in enumerate(zip(rows.tolist(), ids[:, begin:].tolist(), strict=True)):
+                made[row] = tokens
+                if ids.shape[1] < end and finish(self._encoder, tokens, ends=ends(config), stop=stop)[2] == "length":
+                    kept.append(place)
+            if len(kept) < len(rows):
+                left = torch.tensor(kept, dtype=torch.long, device=ids.device)
+                rows, ids, mask = rows[left], ids[left], mask[left]
+                if kept:
+                    extra["past_key_values"].batch_select_indices(left)
+            mask = torch.cat([mask, mask.new_ones(len(mask), ids.shape[1] - mask.shape[1])], dim=1)
+        return made
 
     def _config(self, generation: Generation) -> GenerationConfig:
         values = generation.model_dump(exclude_none=True, exclude={"stop", "seed", "temperature"})
@@ -93,9 +130,7 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
         """Cut each text at its end-of-sequence token or stop string, and name the finish reason."""
         config = outputs["config"]
         each = config.num_return_sequences
-        eos = config.eos_token_id
-        ends = set(eos if isinstance(eos, list) else [eos])
-        rows = [finish(self._encoder, row, ends=ends, stop=generation.stop or []) for row in outputs["made"].tolist()]
+        rows = [finish(self._encoder, row, ends=ends(config), stop=generation.stop or []) for row in outputs["made"]]
         found = list(zip(rows, outputs["scores"], strict=True))
         return [
             [
@@ -104,6 +139,12 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             ]
             for index, length in enumerate(outputs["lengths"])
         ]
+
+
+def ends(config: GenerationConfig) -> set[int]:
+    """The end-of-sequence tokens."""
+    eos = config.eos_token_id
+    return set(eos if isinstance(eos, list) else [eos])
 
 
 def pad_id(tokenizer: Any) -> int:

@@ -1,9 +1,8 @@
 """Rows and tokens a second, with the answers' quality: ``python -m tests.benchmarks.speed DATA_FOLDER [--rounds N]``.
 
-llmcli against the script that a user would write with transformers (float32, one row at a time, the same prompt), and
-against llama-cpp-python on the same GGUF file where that is installed; in turn, in one run, the median of several.
-Reads
-``sentiment.sst2.*.jsonl`` and ``translate.multi30k.en-fr.*.jsonl``. Needs the extra ``bench``.
+llmcli against the script that a user would write with transformers (float32, one row at a time, the same prompt and
+settings), and against CTranslate2 and llama-cpp-python where they are installed; in turn, in one run, the median of
+several. Reads ``sentiment.sst2.*.jsonl`` and ``translate.multi30k.en-fr.*.jsonl``. Needs the extra ``bench``.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmcli import config, prompts, runner
-from llmcli.models import sources, store
+from llmcli.models import store
 from llmcli.pipelines import unheard
 from llmcli.records import Record
 from llmcli.tasks import translate
+from tests.benchmarks import peers
 from tests.benchmarks.quality import score
 
 PROMPTS = ["Write a story about a dog.", "Explain how bread is made.", "Describe a walk in the rain.",
@@ -36,25 +36,49 @@ Work = Callable[[], tuple[float, str]]
 """Does the work once: units done, and what the answers are worth."""
 
 
+@dataclass(frozen=True)
+class Speed:
+    """A row of the table: how fast a contestant is, and how fast beside the script."""
+
+    work: str
+    unit: str
+    contestant: str
+    speed: float
+    ratio: float
+    quality: str
+
+
 def main() -> None:
     """Print a table: units a second and quality, of each contestant; and the ratios to the script."""
     parser = argparse.ArgumentParser(description=__doc__)
+    arguments(parser)
+    given = parser.parse_args()
+    measure(given.folder, rounds=given.rounds, count=given.rows, only=given.only)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of this benchmark."""
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=8, help="reviews; a quarter as many sentences are translated")
+    parser.add_argument("--rows", type=int, default=32, help="reviews; a quarter as many sentences are translated")
     parser.add_argument("--only", default="", help="work whose name holds this")
-    arguments = parser.parse_args()
-    reviews = rows(arguments.folder, "sentiment.sst2", arguments.rows)
-    sentences = rows(arguments.folder, "translate.multi30k.en-fr", max(arguments.rows // 4, 1))
+
+
+def measure(folder: Path, *, rounds: int, count: int, only: str = "") -> list[Speed]:
+    """Run all works and print the table as it grows."""
+    reviews = rows(folder, "sentiment.sst2", count)
+    sentences = rows(folder, "translate.multi30k.en-fr", max(count // 4, 1))
     works: dict[str, tuple[str, Callable[[], dict[str, Work]]]] = {
         "sentiment": ("reviews", partial(sentiment, reviews)),
         "translate": ("sentences", partial(translation, sentences)),
-        **{f"generate, {count} at once": ("tokens", partial(generation, count)) for count in (1, 8, 32)},
+        **{f"generate, {count} at once": ("tokens", partial(generation, count)) for count in (1, 8, 32, 64)},
     }
     print("| work | unit | contestant | a second | to the script | quality |\n|---|---|---|---|---|---|")
+    found = []
     for name, (unit, contestants) in works.items():
-        if arguments.only in name:
-            table(name, unit, contestants(), arguments.rounds)
+        if only in name:
+            found += table(name, unit, contestants(), rounds)
+    return found
 
 
 def rows(folder: Path, name: str, count: int) -> list[Row]:
@@ -63,7 +87,7 @@ def rows(folder: Path, name: str, count: int) -> list[Row]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()[:count]]
 
 
-def table(work: str, unit: str, contestants: dict[str, Work], rounds: int) -> None:
+def table(work: str, unit: str, contestants: dict[str, Work], rounds: int) -> list[Speed]:
     """Run the contestants in turn; a first round that does not count warms caches."""
     speeds: dict[str, list[float]] = {name: [] for name in contestants}
     quality: dict[str, str] = {}
@@ -73,9 +97,11 @@ def table(work: str, unit: str, contestants: dict[str, Work], rounds: int) -> No
             units, quality[name] = run()
             speeds[name].append(units / (time.perf_counter() - start))
     medians = {name: statistics.median(found[1:]) for name, found in speeds.items()}
-    for name, speed in medians.items():
-        ratio = f"{speed / medians['script']:.1f}"
-        print(f"| {work} | {unit} | {name} | {speed:.2f} | {ratio} | {quality[name]} |", flush=True)
+    found = [Speed(work, unit, name, speed, speed / medians["script"], quality[name])
+             for name, speed in medians.items()]  # fmt: skip
+    for row in found:
+        print(f"| {work} | {unit} | {row.contestant} | {row.speed:.2f} | {row.ratio:.1f} | {row.quality} |", flush=True)
+    return found
 
 
 @cache
@@ -140,49 +166,63 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
         return lambda: (len(sentences), score("translate", sentences, [r.fields["text"] for r in results()]))
 
     plain = {"options": {**flags["options"], "rerank": False}}
-    return {"script": script, "llmcli": measured(**flags), "llmcli --no-rerank": measured(**plain)}
+    others = {}
+    if peers.ctranslate2():
+        prompt = [translate._prompt(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
+        translated = peers.Generator(store.checkpoint(run.model, offline=False, report=unheard), tokenizer)
+
+        def converted() -> tuple[float, str]:
+            made = translated.beams([(p.prefix, p.row) for p in prompt], beams=4, most=64)
+            texts = [text.split("\n")[0].strip() for text in made]
+            return len(sentences), score("translate", sentences, texts)
+
+        others = {"CTranslate2 int8": converted}
+    return {"script": script, "llmcli": measured(**flags), "llmcli --no-rerank": measured(**plain)} | others
 
 
 def generation(count: int) -> dict[str, Work]:
-    """Tokens a second, greedy, of the default model of generate."""
+    """Tokens a second, greedy, of the default model of generate; and how many texts are the script's."""
     texts = [PROMPTS[i % len(PROMPTS)] for i in range(count)]
+    run = config.resolve("generate", {})
+    penalty = run.generation.repetition_penalty or 1.0
     model, tokenizer = opened("generate")
+    chats = [tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True,
+                                           return_tensors="pt", return_dict=True) for text in texts]  # fmt: skip
+    right: list[str] = []
+
+    def judged(tokens: float, made: list[str]) -> tuple[float, str]:
+        same = sum(text.strip() == wanted.strip() for text, wanted in zip(made, right, strict=False))
+        return tokens, f"{same} of {len(right)} texts the script's"
 
     def script() -> tuple[float, str]:
+        right.clear()
         tokens = 0
-        for text in texts:
-            inputs = tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True,
-                                                   return_tensors="pt", return_dict=True)  # fmt: skip
-            made = model.generate(**inputs, do_sample=False, max_new_tokens=TOKENS)
-            tokens += made.shape[1] - inputs["input_ids"].shape[1]
+        for inputs in chats[: len(PROMPTS)]:  # a loop has one speed, however many rows it has
+            made = model.generate(**inputs, do_sample=False, max_new_tokens=TOKENS, repetition_penalty=penalty)
+            new = made[0, inputs["input_ids"].shape[1] :]
+            tokens += len(new)
+            right.append(tokenizer.decode(new, skip_special_tokens=True))
         return tokens, ""
 
     def measured(**flags: Any) -> Work:
         results = ours("generate", [Record(id=i, text=text) for i, text in enumerate(texts)],
                        generation={"max_new_tokens": TOKENS}, **flags)  # fmt: skip
-        return lambda: (sum(result.output_tokens for result in results()), "")
+
+        def work() -> tuple[float, str]:
+            found = list(results())
+            return judged(sum(result.output_tokens for result in found), [result.fields["text"] for result in found])
+
+        return work
 
     found = {"script": script, "llmcli": measured(), "llmcli, float32": measured(dtype="float32")}
-    if count == 1 and find_spec("llama_cpp"):
-        found["llama.cpp"] = llama(texts)
+    if peers.ctranslate2():
+        other = peers.Generator(store.checkpoint(run.model, offline=False, report=unheard), tokenizer)
+        ids = [inputs["input_ids"][0].tolist() for inputs in chats]
+        found["CTranslate2 int8"] = lambda: judged(*other.greedy(ids, most=TOKENS, penalty=penalty))
+    if count == 1 and peers.llama():
+        llama = peers.Llama(run)
+        found["llama.cpp"] = lambda: judged(*llama(texts, most=TOKENS, penalty=penalty))
     return found
-
-
-def llama(texts: list[str]) -> Work:
-    """llama-cpp-python on the GGUF file that the checkpoint was converted from."""
-    from llama_cpp import Llama
-
-    package = config.resolve("generate", {}).model.source.package
-    assert package is not None
-    path = sources.package_files(package, folder=Path(), offline=True)[0]
-    model = Llama(str(path), n_ctx=512, verbose=False)
-
-    def work() -> tuple[float, str]:
-        made = [model.create_chat_completion([{"role": "user", "content": text}], max_tokens=TOKENS, temperature=0)
-                for text in texts]  # fmt: skip
-        return sum(found["usage"]["completion_tokens"] for found in made), ""
-
-    return work
 
 
 if __name__ == "__main__":

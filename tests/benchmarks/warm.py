@@ -45,10 +45,14 @@ def main() -> None:
     """Print medians, in seconds, and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
-    runs = parser.parse_args().runs
+    measure(parser.parse_args().runs)
+
+
+def measure(runs: int) -> dict[str, float]:
+    """Seconds of each call."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_RUNTIME_DIR"] = folder
-        (Path(folder) / "given.json").write_text(json.dumps(_given()))
+        (Path(folder) / "given.json").write_text(json.dumps(given()))
         (Path(folder) / "script.py").write_text(SCRIPT)
         llmcli = [sys.executable, "-m", "llmcli"]
         commands = {
@@ -60,12 +64,15 @@ def main() -> None:
         }
         control.start(keep_alive=None, memory=None)
         try:
-            _print(_measure(commands, runs))
+            times = _measure(commands, runs)
         finally:
             control.stop()
+    _print(times)
+    return times
 
 
-def _given() -> dict[str, Any]:
+def given() -> dict[str, Any]:
+    """What the script reads: the checkpoint's folder, the prompt and the label words."""
     run = config.resolve("sentiment", {})
     rendered = prompts.render(prompts.of(run), TEXT)
     # The example ends before its answer: what stands there is the question.

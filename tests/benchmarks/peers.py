@@ -1,0 +1,77 @@
+"""Other libraries on the same weights, where they are installed: CTranslate2 (int8) and llama-cpp-python (the GGUF)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from llmcli.config import RunConfig
+from llmcli.models import sources
+
+THREADS = len(os.sched_getaffinity(0))
+
+
+def ctranslate2() -> bool:
+    """Whether CTranslate2 is installed."""
+    return find_spec("ctranslate2") is not None
+
+
+def llama() -> bool:
+    """Whether llama-cpp-python is installed."""
+    return find_spec("llama_cpp") is not None
+
+
+class Generator:
+    """CTranslate2 on a checkpoint, converted to int8 in a temporary folder."""
+
+    def __init__(self, folder: Path, tokenizer: Any) -> None:
+        import ctranslate2
+        from ctranslate2.converters import TransformersConverter
+
+        self._tokenizer = tokenizer
+        with tempfile.TemporaryDirectory() as place, contextlib.redirect_stderr(None):
+            TransformersConverter(str(folder)).convert(f"{place}/model", quantization="int8")
+            self._model = ctranslate2.Generator(f"{place}/model", compute_type="int8", intra_threads=THREADS)
+
+    def greedy(self, prompts: list[list[int]], *, most: int, penalty: float) -> tuple[float, list[str]]:
+        """Tokens made, and the texts."""
+        tokens = [self._tokenizer.convert_ids_to_tokens(ids) for ids in prompts]
+        found = self._model.generate_batch(tokens, max_length=most, sampling_topk=1, repetition_penalty=penalty,
+                                           include_prompt_in_result=False)  # fmt: skip
+        made = [result.sequences_ids[0] for result in found]
+        return sum(map(len, made)), [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in made]
+
+    def beams(self, prompts: list[tuple[str, str]], *, beams: int, most: int) -> list[str]:
+        """The best beam of each prompt, whose constant part is read once; a line's end is the end."""
+        prefix = self._tokenizer.convert_ids_to_tokens(self._tokenizer(prompts[0][0])["input_ids"])
+        rows = [self._tokenizer.tokenize(row) for _, row in prompts]
+        found = self._model.generate_batch(rows, static_prompt=prefix, beam_size=beams, max_length=most,
+                                           end_token="\n", include_prompt_in_result=False)  # fmt: skip
+        return [self._tokenizer.decode(result.sequences_ids[0], skip_special_tokens=True) for result in found]
+
+
+class Llama:
+    """llama.cpp on the GGUF file that a checkpoint was converted from, one text at a time."""
+
+    def __init__(self, run: RunConfig) -> None:
+        from llama_cpp import Llama as Loaded
+
+        package = run.model.source.package
+        assert package is not None
+        path = sources.package_files(package, folder=Path(), offline=True)[0]
+        self._model = Loaded(str(path), n_ctx=512, n_threads=THREADS, verbose=False)
+
+    def __call__(self, texts: list[str], *, most: int, penalty: float) -> tuple[float, list[str]]:
+        """Tokens made, and the texts."""
+        made = [
+            self._model.create_chat_completion(
+                [{"role": "user", "content": text}], max_tokens=most, temperature=0, repeat_penalty=penalty
+            )
+            for text in texts
+        ]
+        tokens = sum(found["usage"]["completion_tokens"] for found in made)
+        return tokens, [found["choices"][0]["message"]["content"] for found in made]
