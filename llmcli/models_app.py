@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,8 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: llmcli models list
     """
-    rows = [_row(model) for model in _known()]
+    known = _known()
+    rows = [_row(model) for model in [*known, *_pulled(known)]]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -189,6 +191,21 @@ def _known() -> list[ModelConfig]:
     from llmcli.models import names
 
     return [model for name in places.names("models") if (model := names.named(name))]
+
+
+def _pulled(known: list[ModelConfig]) -> Iterator[ModelConfig]:
+    """Checkpoints of the Hub that are here and have no YAML: what their own files tell."""
+    from llmcli.models import inference, manifest
+    from llmcli.schemas import HubSource, Source
+
+    named = {(model.source.hub.repo, model.source.hub.revision) for model in known if model.source.hub}
+    for _, folder in _stored():
+        found = manifest.read(folder) or {}
+        if "repo" in found and (found["repo"], found["revision"]) not in named:
+            source = Source(hub=HubSource(repo=found["repo"], revision=found["revision"]))
+            size = sum(facts["size"] for facts in found["files"].values())
+            model = inference.infer(folder, name=found["repo"], source=source)
+            yield model.model_copy(update={"size": f"{size / 1e9:.1f} GB"})
 
 
 def _row(model: ModelConfig) -> dict[str, Any]:

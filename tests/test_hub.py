@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import tiny
 from tests.hub_server import COMMIT, CONVERTED, Hub, serve
 
 
@@ -205,3 +209,51 @@ def test_a_bad_template_is_refused(cli, tiny_causal: Path, tmp_path: Path, monke
     (folder / "chat_template.jinja").write_text(template)
     done = cli("generate", "-m", str(folder), "hello?")
     assert (done.code, message in done.err) == (4, True), done.err
+
+
+TASKS = {
+    ("marian", "mbart50", "m2m100", "nllb", "t5"): ["translate", "-t", "fr", "-f", "en", "a dog reads"],
+    ("bart", "pegasus"): ["summarize", "a dog reads a book near the river"],
+    tuple(tiny.CAUSAL): ["generate", "--max-new-tokens", "3", "a dog"],
+    tuple(tiny.CLASSIFIERS): ["sentiment", "a good day"],
+    ("nli", "bart-nli"): ["classify", "--labels", "good,bad", "a good day"],
+    ("qa",): ["answer", "who reads?", "-i", "text"],
+}
+IN_TURN = """
+import json, sys
+from llmcli.cli import main
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["llmcli", *command]
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code:
+            sys.exit(f"{command}: {ended.code}")
+"""
+
+
+def test_every_architecture_from_the_hub_then_without_a_network(
+    hub: Hub, checkpoint: Callable[..., Path], tmp_path: Path
+):
+    """Pulled, listed, checked and run; then run again where there is no network, to the same answers; then removed."""
+    hub.repos = {f"org/{name}": checkpoint(name) for names in TASKS for name in names}
+    runs = [[*task, "-m", f"org/{name}", "--json"] for names, task in TASKS.items() for name in names]
+    (tmp_path / "text").write_text("the dog reads a long book")
+    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+
+    def process(commands: list[list[str]], *before: str) -> str:
+        done = subprocess.run(
+            [*before, sys.executable, "-c", IN_TURN, json.dumps(commands)], env=environment, cwd=tmp_path, text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    listed = process([*(["models", "pull", repo] for repo in hub.repos), ["models", "list"]])
+    assert [repo for repo in hub.repos if listed.count(repo) < 2] == []
+    answers = process([["models", "verify"], *runs])
+    alone = subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
+    hub.shutdown()
+    assert answers.endswith(process(runs, *(["unshare", "-rn"] if alone else [])))
+    process([["models", "remove", repo] for repo in hub.repos])
+    assert [*(tmp_path / "cache" / "models" / "hub").glob("org--*")] == []

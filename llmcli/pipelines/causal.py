@@ -98,8 +98,8 @@ class CausalModel:
         if not self.encoder.tokenizer.is_fast:
             raise ModelError("its tokenizer does not tell where tokens stand in the text", code="bad-model")
         return [
-            self._extraction(self.encoder.prompt(prompt), context, ending=ending)
-            for prompt, (_, context) in zip(prompts, pairs, strict=True)
+            self._extraction(self.encoder.prompt(prompt), context, question=question, ending=ending)
+            for prompt, (question, context) in zip(prompts, pairs, strict=True)
         ]
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:

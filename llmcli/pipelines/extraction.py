@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from llmcli.pipelines.tokens import Encoded, Encoder
 
 STARTS = 12
 """Places of a text that may begin an answer: those whose first token is the likeliest."""
+SAME = 3
+"""Of which so many may begin with the same token."""
 BLOCK = 8
 """Tokens that are read at once; most answers are shorter, and only the likely ones go on."""
 BLOCKS = 5
@@ -55,8 +58,11 @@ class Extraction:
         self._choice, self._encoder, self._prefixes = choice, encoder, prefixes
         self._stops: dict[str, torch.Tensor] = {}
 
-    def __call__(self, prompt: Encoded, context: str, *, ending: str) -> Span:
-        """The best span of ``context``; its answer ends before ``ending``, one character."""
+    def __call__(self, prompt: Encoded, context: str, *, question: str, ending: str) -> Span:
+        """The best span of ``context``; its answer ends before ``ending``, one character.
+
+        What the question says itself is no answer, unless there is no other.
+        """
         starts = [*self._starts(context)]
         with torch.inference_mode():
             hidden, cache = self._choice.read(prompt)
@@ -66,11 +72,13 @@ class Extraction:
             null = float(log_p[stops].logsumexp(-1))
             for start in starts:
                 start.log_p = float(log_p[start.ids[0]])
-            starts = sorted(starts, key=lambda start: -start.log_p)[:STARTS]
+            starts = _likeliest(starts)
             spans = self._spans(starts, context, cache, read=len(prompt), stops=stops) if starts else []
         if not spans:
             return Span("", 0, 0, 0.0, 1.0, len(prompt), 0)
         total = torch.tensor([null, *(value for _, value, _, _ in spans)]).logsumexp(0)
+        asked = question.casefold()
+        spans = [span for span in spans if context[span[2] : span[3]].casefold() not in asked] or spans
         # Of equal words the first: batches make them differ by rounding.
         _, best, begin, end = max(spans, key=lambda span: (round(span[0], 4), -span[2]))
         score, none = (float((value - total).exp()) for value in (best, null))
@@ -129,6 +137,17 @@ class Extraction:
             found += [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
             self._stops[ending] = torch.tensor(found)
         return self._stops[ending]
+
+
+def _likeliest(starts: list[Start]) -> list[Start]:
+    """The likeliest starts, few of one word: a name that a text repeats would leave no place for others."""
+    kept: list[Start] = []
+    counts: Counter[int] = Counter()
+    for start in sorted(starts, key=lambda start: -start.log_p):
+        counts[start.ids[0]] += 1
+        if counts[start.ids[0]] <= SAME and len(kept) < STARTS:
+            kept.append(start)
+    return kept
 
 
 def _inside(before: str, after: str) -> bool:
