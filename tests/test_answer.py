@@ -21,7 +21,7 @@ CONTEXT = "The cat sleeps on a bridge. The dog reads (slowly) a book."
     [
         (["who?"], "Maria left. She ran.", 0, "Maria\n"),
         (["--question", "who?"], "Maria left.", 0, "Maria\n"),
-        (["who?", "--threshold", "0.999"], "Maria left.", 0, "no answer\n"),
+        (["who?", "--threshold", "1"], "Maria left.", 0, "no answer\n"),
         (["who?", "--free"], "Maria left.", 0, 'TEXT: MARIA LEFT.\nQUESTION: WHO?\nANSWER: "\n'),
         (["who?", "--question", "when?"], "Maria left.", 2, ""),
         ([], "Maria left.", 2, ""),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +29,39 @@ def llama() -> bool:
     return find_spec("llama_cpp") is not None
 
 
+class Apart:
+    """An object in a process of its own: the threads of another library slow torch's to half where they are near."""
+
+    def __init__(self, kind: Callable[..., Any], *arguments: Any) -> None:
+        self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._process.submit(_make, kind, arguments).result()
+
+    def __call__(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method there."""
+        return self._process.submit(_call, method, arguments, options).result()
+
+
+_made: list[Any] = []
+
+
+def _make(kind: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    _made.append(kind(*arguments))
+
+
+def _call(method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    return getattr(_made[0], method)(*arguments, **options)
+
+
 class Generator:
     """CTranslate2 on a checkpoint, converted to int8 in a temporary folder."""
 
-    def __init__(self, folder: Path, tokenizer: Any) -> None:
+    def __init__(self, folder: Path) -> None:
         import ctranslate2
         from ctranslate2.converters import TransformersConverter
+        from transformers import AutoTokenizer
 
-        self._tokenizer = tokenizer
-        with tempfile.TemporaryDirectory() as place, contextlib.redirect_stderr(None):
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        with tempfile.TemporaryDirectory() as place, contextlib.redirect_stderr(io.StringIO()):
             TransformersConverter(str(folder)).convert(f"{place}/model", quantization="int8")
             self._model = ctranslate2.Generator(f"{place}/model", compute_type="int8", intra_threads=THREADS)
 
@@ -62,10 +90,11 @@ class Llama:
 
         package = run.model.source.package
         assert package is not None
-        path = sources.package_files(package, folder=Path(), offline=True)[0]
-        self._model = Loaded(str(path), n_ctx=512, n_threads=THREADS, verbose=False)
+        with tempfile.TemporaryDirectory() as place:
+            path = sources.package_files(package, folder=Path(place), offline=False)[0]
+            self._model = Loaded(str(path), n_ctx=512, n_threads=THREADS, verbose=False)
 
-    def __call__(self, texts: list[str], *, most: int, penalty: float) -> tuple[float, list[str]]:
+    def greedy(self, texts: list[str], *, most: int, penalty: float) -> tuple[float, list[str]]:
         """Tokens made, and the texts."""
         made = [
             self._model.create_chat_completion(

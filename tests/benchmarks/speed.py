@@ -169,10 +169,10 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
     others = {}
     if peers.ctranslate2():
         prompt = [translate._prompt(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
-        translated = peers.Generator(store.checkpoint(run.model, offline=False, report=unheard), tokenizer)
+        translated = peers.Apart(peers.Generator, store.checkpoint(run.model, offline=False, report=unheard))
 
         def converted() -> tuple[float, str]:
-            made = translated.beams([(p.prefix, p.row) for p in prompt], beams=4, most=64)
+            made = translated("beams", [(p.prefix, p.row) for p in prompt], beams=4, most=64)
             texts = [text.split("\n")[0].strip() for text in made]
             return len(sentences), score("translate", sentences, texts)
 
@@ -216,12 +216,12 @@ def generation(count: int) -> dict[str, Work]:
 
     found = {"script": script, "llmcli": measured(), "llmcli, float32": measured(dtype="float32")}
     if peers.ctranslate2():
-        other = peers.Generator(store.checkpoint(run.model, offline=False, report=unheard), tokenizer)
+        other = peers.Apart(peers.Generator, store.checkpoint(run.model, offline=False, report=unheard))
         ids = [inputs["input_ids"][0].tolist() for inputs in chats]
-        found["CTranslate2 int8"] = lambda: judged(*other.greedy(ids, most=TOKENS, penalty=penalty))
+        found["CTranslate2 int8"] = lambda: judged(*other("greedy", ids, most=TOKENS, penalty=penalty))
     if count == 1 and peers.llama():
-        llama = peers.Llama(run)
-        found["llama.cpp"] = lambda: judged(*llama(texts, most=TOKENS, penalty=penalty))
+        llama = peers.Apart(peers.Llama, run)
+        found["llama.cpp"] = lambda: judged(*llama("greedy", texts, most=TOKENS, penalty=penalty))
     return found
 
 
