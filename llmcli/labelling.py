@@ -6,19 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Option
 
 from llmcli import chunking, prompts
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
+from llmcli.options import InputOptions, OutputOptions, check
 from llmcli.pipelines import Choice, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
-    from llmcli.options import OutputOptions
     from llmcli.schemas import Label, Prompt
 
 READ_AT_ONCE = 512
@@ -66,16 +67,17 @@ class Options:
 T = TypeVar("T", bound=Options)
 
 
-def routed(own: T, output: OutputOptions) -> T:
-    """The options with the place of the unsure rows. Raises UsageError where --abstain has none."""
+def routed(own: T, source: InputOptions, output: OutputOptions) -> T:
+    """The options with the place of the unsure rows. Raises UsageError where --abstain has none of its own."""
     if own.abstain is None:
         if own.unsure:
             raise UsageError("--unsure needs --abstain", hint="give --abstain 0.8")
         return own
     whole = output.output
     unsure = own.unsure or (str(whole.with_name(f"{whole.stem}.unsure{whole.suffix}")) if whole else "")
-    if not unsure or unsure == str(whole):
+    if not unsure or (whole and Path(unsure).resolve() == whole.resolve()):
         raise UsageError("--abstain needs a file for the unsure rows", hint="give --unsure FILE")
+    check(source, replace(output, output=Path(unsure)))
     return replace(own, unsure=unsure)
 
 
@@ -115,8 +117,10 @@ def _words(config: RunConfig) -> dict[str, list[str]]:
         raise UsageError("no labels", hint="give --labels a,b,c")
     if config.model.pipeline == "zero-shot":
         hypothesis = config.settings.hypothesis or HYPOTHESIS
-        return {label.name: [hypothesis.replace("{label}", word) for word in label.words or [label.name]]
-                + ([label.description] if label.description else []) for label in labels}  # fmt: skip
+        return {
+            label.name: [hypothesis.replace("{label}", label.name), *filter(None, [label.description])]
+            for label in labels
+        }
     gap = "" if prompts.of(config).style == "chat" else " "
     return {label.name: [gap + word for word in label.words or [label.name]] for label in labels}
 

@@ -196,7 +196,7 @@ def _known() -> list[ModelConfig]:
 def _pulled(known: list[ModelConfig]) -> Iterator[ModelConfig]:
     """Checkpoints of the Hub that are here and have no YAML: what their own files tell."""
     from llmcli.models import inference, manifest
-    from llmcli.schemas import HubSource, Source
+    from llmcli.schemas import HubSource, ModelConfig, Source
 
     named = {(model.source.hub.repo, model.source.hub.revision) for model in known if model.source.hub}
     for _, folder in _stored():
@@ -204,7 +204,10 @@ def _pulled(known: list[ModelConfig]) -> Iterator[ModelConfig]:
         if "repo" in found and (found["repo"], found["revision"]) not in named:
             source = Source(hub=HubSource(repo=found["repo"], revision=found["revision"]))
             size = sum(facts["size"] for facts in found["files"].values())
-            model = inference.infer(folder, name=found["repo"], source=source)
+            try:
+                model = inference.infer(folder, name=found["repo"], source=source)
+            except ModelError:  # one that llmcli cannot run is listed too: it takes room
+                model = ModelConfig(name=found["repo"], source=source, supported_tasks=["no task that is known"])
             yield model.model_copy(update={"size": f"{size / 1e9:.1f} GB"})
 
 

@@ -66,7 +66,7 @@ class Label(Strict):
     name: str
     words: list[str] = Field(default_factory=list)
     description: str = ""
-    """What the label is for: read as an example of it; to a zero-shot model it is the hypothesis."""
+    """What the label is for: read as an example of it; to a zero-shot model, one more hypothesis."""
     examples: list[str] = Field(default_factory=list)
     """Texts that have the label."""
     bias: float = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,30 @@ def test_unsure_rows_go_to_a_file_of_their_own(cli, fake, tmp_path: Path, name, 
         assert f"1 unsure rows in {out.with_stem('out.unsure')}" in done.err
 
 
+def test_an_input_is_never_the_file_of_unsure_rows(cli, fake, tmp_path: Path):
+    (tmp_path / "rows.txt").write_text("good\nbad\n")
+    for unsure in (tmp_path / "rows.txt", tmp_path / "x" / ".." / "rows.txt"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        done = cli(
+            "sentiment", "--lines", "-i", str(tmp_path / "rows.txt"), "--abstain", "0.95", "--unsure", str(unsure)
+        )
+        assert (done.code, done.out) == (2, "")
+        assert "both input and output" in done.err
+    assert (tmp_path / "rows.txt").read_text() == "good\nbad\n"
+
+
+def test_a_zero_shot_models_hypotheses_name_the_labels():
+    from llmcli import config, labelling
+
+    flags = {"labels": [{"name": "late", "words": ["slow"], "description": "It took long."}, {"name": "fine"}]}
+    run = config.resolve("classify", flags)
+    model = run.model.model_copy(update={"pipeline": "zero-shot"})
+    found = labelling._words(replace(run, model=model))
+    assert found == {"late": ["This example is late.", "It took long."], "fine": ["This example is fine."]}
+
+
 WRONG = {
+    "one file, spelled otherwise": (["--abstain", "0.5", "--unsure", "./o", "-o", "o", "x"], "give --unsure FILE"),
     "no place for unsure rows": (["--abstain", "0.5", "x"], "give --unsure FILE"),
     "unsure without abstain": (["--unsure", "u", "x"], "needs --abstain"),
     "one file for both": (["--abstain", "0.5", "--unsure", "o", "-o", "o", "x"], "give --unsure FILE"),

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -86,14 +87,18 @@ class Encoder:
             self._prefixes[prompt.prefix] = tuple(self.tokenizer(prompt.prefix)["input_ids"])
         return Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row)))
 
-    def _around(self, before: str, after: str) -> list[int]:
-        """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order."""
+    @cached_property
+    def _marks(self) -> tuple[int, ...]:
         vocabulary = self.tokenizer.get_vocab()
         marks = next((marks for marks in INFILLING if all(mark in vocabulary for mark in marks)), None)
         if marks is None:
             raise ModelError("its vocabulary has no tokens for infilling", code="wrong-task",
                              hint="give a code model that has them, with --model")  # fmt: skip
-        first, second, last = (vocabulary[mark] for mark in marks)
+        return tuple(vocabulary[mark] for mark in marks)
+
+    def _around(self, before: str, after: str) -> list[int]:
+        """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order."""
+        first, second, last = self._marks
         begin = self.tokenizer("")["input_ids"]
         return [*begin, first, *self.ids(before), second, *self.ids(after), last]
 

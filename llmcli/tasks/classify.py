@@ -59,7 +59,7 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
     Example: llmcli classify --labels-file labels.yaml --multi --threshold 0.5 < text.txt
     """
     labels = _labels(own)
-    own = replace(labelling.routed(own, output), labels=None, labels_file=None, describe=[], example=[])
+    own = replace(labelling.routed(own, source, output), labels=None, labels_file=None, describe=[], example=[])
     made = request("classify", source=source, model=model, output=output, own=own)
     return replace(made, flags=made.flags | {"labels": labels}) if labels else made
 

@@ -22,5 +22,5 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
 
     Example: tail -f app.log | llmcli sentiment --lines --grep 'negative>0.9'
     """
-    own = labelling.routed(own, output)
+    own = labelling.routed(own, source, output)
     return request("sentiment", source=source, model=model, output=output, own=own)
