@@ -1,42 +1,35 @@
-"""The command line: finds the tasks, runs them, and is the one place where errors end."""
+"""The program: asks for a command line's request, runs it, and is the one place where errors end."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
-from llmcli import __version__, tasks
-from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed, UsageError
-from llmcli.options import Request, flatten
+from llmcli import tasks
+from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed
 from llmcli.output import say
-from llmcli.parsing import Command, Group
 
 if TYPE_CHECKING:
     from llmcli.output import Writer
     from llmcli.progress import Rows
     from llmcli.records import Result
+    from llmcli.request import Request
+    from llmcli.worker.protocol import Channel
 
 
 def main() -> NoReturn:
     """Run the command line; exits by code, or by the real signal."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = application(sys.argv[1:2])(prog_name="llmcli", standalone_mode=False)
+        code: int | str | None = _run(sys.argv[1:])
         _flush()
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         die(signal.SIGINT)
     except (Terminated, BrokenPipeError) as error:
         die(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGPIPE)
-    except typer.TyperException as error:
-        code = _report(_usage(error))
     except LlmcliError as error:
         code = _report(error)
     except SystemExit as error:
@@ -50,6 +43,20 @@ def main() -> NoReturn:
         die(signal.SIGINT)
     # What could not be flushed must not be tried again at the interpreter's exit.
     _quit(code if isinstance(code, int) else 0)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command line. A worker that runs has it parsed already, and its code imported."""
+    if arguments and arguments[0] in tasks.names():
+        from llmcli.worker import client
+
+        asked = client.parse(arguments)
+        if asked is not None:
+            return execute(*asked)
+    from llmcli import commandline
+
+    found = commandline.parse(arguments)
+    return found if isinstance(found, int) else execute(found)
 
 
 class Terminated(BaseException):
@@ -87,12 +94,6 @@ def die(number: signal.Signals) -> NoReturn:
     os._exit(128 + number)
 
 
-def _usage(error: Any) -> UsageError:
-    context = getattr(error, "ctx", None)
-    hint = f"see {context.command_path} --help" if context else ""
-    return UsageError(error.format_message() if hasattr(error, "format_message") else str(error), hint=hint)
-
-
 def _report(error: LlmcliError) -> int:
     if "--debug" in sys.argv:
         import traceback
@@ -102,9 +103,12 @@ def _report(error: LlmcliError) -> int:
     return error.exit_code
 
 
-def execute(request: Request) -> int:
-    """Run a task's request, and give the exit code. Errors of the whole run are raised."""
-    from llmcli import journal, progress, readers, runner
+def execute(request: Request, channel: Channel | None = None) -> int:
+    """Run a task's request, and give the exit code. Errors of the whole run are raised.
+
+    ``channel``: to the worker that parsed it.
+    """
+    from llmcli import progress, readers, runner
     from llmcli.output import Writer
     from llmcli.worker import client
 
@@ -114,11 +118,12 @@ def execute(request: Request) -> int:
     total = readers.count(request) if request.batch and not output.quiet else None
     with contextlib.ExitStack() as stack:
         report = stack.enter_context(progress.preparing(quiet=output.quiet, bar=not output.no_progress))
-        session = stack.enter_context(contextlib.closing(client.session(request, report=report)))
-        kept = journal.place(request)
+        session = stack.enter_context(contextlib.closing(client.session(request, report=report, channel=channel)))
         done = None
-        if kept is not None:
-            done = stack.enter_context(journal.Journal(kept, request=request, fingerprint=session.fingerprint))
+        if (place := request.journal) is not None:
+            from llmcli.journal import Journal
+
+            done = stack.enter_context(Journal(place, request=request, fingerprint=session.fingerprint))
         with (
             progress.Rows(total=total, quiet=output.quiet or not request.batch, bar=not output.no_progress) as rows,
             Writer(request) as writer,
@@ -154,56 +159,3 @@ def _closed(request: Request, rows: Rows, writer: Writer) -> int:
         hint = "--retry-failed runs them again" if output.output else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
     return 1 if writer.sought is not None and not writer.found else 0
-
-
-def _command(command: Callable[..., Request]) -> Callable[..., int]:
-    @functools.wraps(command)
-    def run(**values: Any) -> int:
-        try:
-            return execute(command(**values))
-        except BrokenPipeError:
-            die(signal.SIGPIPE)
-
-    return run
-
-
-def _version(show: bool) -> None:
-    if show:
-        typer.echo(f"llmcli {__version__}")
-        raise typer.Exit
-
-
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Language models on text: a Unix filter over Hugging Face checkpoints."""
-
-
-def application(first: list[str]) -> typer.Typer:
-    """The commands of the command line; where its ``first`` word is a task, that task alone, which is quicker."""
-    app = typer.Typer(
-        name="llmcli",
-        cls=Group,
-        help="Language models on text: a Unix filter over Hugging Face checkpoints.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]},
-        epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
-    )
-    app.callback()(_root)
-    names = tasks.names()
-    alone = [name for name in names if [name] == first]
-    for name in alone or names:
-        command = tasks.get(name).command
-        app.command(name, cls=Command, help=inspect.cleandoc(command.__doc__))(_command(flatten(command)))
-    if not alone:
-        from llmcli import models_app, settings
-        from llmcli.worker import commands
-
-        app.add_typer(models_app.app, name="models")
-        app.add_typer(settings.app, name="config")
-        app.add_typer(commands.app, name="worker")
-    return app

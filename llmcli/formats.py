@@ -11,8 +11,8 @@ from typing import Any
 
 from llmcli.errors import InputError
 from llmcli.lines import LINE_CAP, LineReader
-from llmcli.options import Request
 from llmcli.records import Record, bad, decode
+from llmcli.request import Request
 from llmcli.seen import Seen
 
 DELIMITED = ("csv", "tsv")

@@ -15,20 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from llmcli.errors import OutputError, UsageError
-from llmcli.options import Request
 from llmcli.records import Record, Result, pack, unpack
+from llmcli.request import Request
 
 _START = b'{"fingerprint": '
-
-
-def place(request: Request) -> Path | None:
-    """Where a batch's journal is; None where the run keeps none: no output file, or a single text."""
-    target = request.output.output
-    if target is None or not request.batch:
-        return None
-    if request.into_folder:
-        return target / ".llmcli.journal"
-    return target.with_name(target.name + ".journal")
 
 
 class Journal:

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from typer import Option
 
 from llmcli import chunking, prompts
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
-from llmcli.options import InputOptions, OutputOptions, check
 from llmcli.pipelines import Choice, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
+from llmcli.request import InputOptions, OutputOptions, check
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
@@ -33,6 +34,8 @@ FIELDS = ("label", "score")
 OPTIONAL = {"all_scores": "scores", "multi": "labels"}
 """Fields that an option adds."""
 WINDOW = 128
+PRIORS = 64
+"""How many prompts' preferences are kept for a loaded model."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +151,26 @@ def _rendered(prompt: Prompt, text: str, config: RunConfig) -> Rendered:
     return prompts.render(prompt, text.strip())
 
 
+_priors: WeakKeyDictionary[Model, dict[str, dict[str, float]]] = WeakKeyDictionary()
+"""What :func:`_prior` measured on each loaded model."""
+
+
 def _prior(model: Model, config: RunConfig, prompt: Prompt, words: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """What the prompt alone prefers: each label's mean log-probability over texts without content."""
     neutral = config.settings.neutral or []
     if config.model.pipeline != "causal" or not neutral:
         return dict.fromkeys(words, 0.0)
     multi = bool(config.option("multi"))
-    read = model.choose([_rendered(prompt, text, config) for text in neutral], words, multi=multi)
-    return {name: sum(math.log(max(choice.scores[name], 1e-30)) for choice in read) / len(read) for name in words}
+    rows = [_rendered(prompt, text, config) for text in neutral]
+    kept, key = _priors.setdefault(model, {}), repr((rows, words, multi))
+    if key not in kept:
+        if len(kept) == PRIORS:
+            kept.clear()
+        read = model.choose(rows, words, multi=multi)
+        kept[key] = {
+            name: sum(math.log(max(choice.scores[name], 1e-30)) for choice in read) / len(read) for name in words
+        }
+    return kept[key]
 
 
 def calibrate(scores: Mapping[str, float], *, config: RunConfig, prior: Mapping[str, float]) -> dict[str, float]:

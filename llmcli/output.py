@@ -6,17 +6,20 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from llmcli import grep, rows, tasks
+from llmcli import rows, tasks
 from llmcli.errors import OutputError, one_line
-from llmcli.options import ENDINGS, Request
 from llmcli.records import Result
+from llmcli.request import ENDINGS, Request
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+if TYPE_CHECKING:
+    from llmcli import grep
+
+_ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
 def output_format(request: Request) -> str:
@@ -43,12 +46,20 @@ class Writer:
         self._named = request.format == "text" and request.batch
         self._said: set[str] = set()
         own = request.flags.get("options", {})
-        self.sought = grep.parse(own["grep"]) if "grep" in own else None
+        self.sought = self._pattern(own)
         self.found = 0
         """How many results --grep let through."""
         self.unsure = _Unsure(request, Path(own["unsure"]), below=own["abstain"]) if "abstain" in own else None
         self._inputs = self.sought is not None
         """Whether the rows of the input are printed, rather than what was found of them."""
+
+    @staticmethod
+    def _pattern(own: Mapping[str, Any]) -> grep.Pattern | None:
+        if "grep" not in own:
+            return None
+        from llmcli import grep
+
+        return grep.parse(own["grep"])
 
     def _new_table(self) -> rows.Table | None:
         if self._format not in ("csv", "tsv"):
@@ -158,7 +169,7 @@ class Writer:
 
     def _clean(self, content: str) -> str:
         """A model can write terminal escapes: none reaches a terminal; a pipe gets the text as it is."""
-        return _ESCAPES.sub("", content) if self._stream is not None and self._stream.isatty() else content
+        return re.sub(_ESCAPES, "", content) if self._stream is not None and self._stream.isatty() else content
 
     def _name(self, result: Result) -> Path:
         name = Path(str(result.id))

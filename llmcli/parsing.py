@@ -33,7 +33,8 @@ class Group(TyperGroup):
 
 def _plainly(params: list[Any]) -> None:
     for param in params:
-        if hasattr(param, "type_descriptor"):  # of Typer 0.29; with another all goes its way
+        known = hasattr(param, "type_descriptor")  # of Typer 0.29; with another all goes its way
+        if known and not isinstance(param.process_value, partial):
             param.process_value = partial(_process, param, param.process_value)
 
 

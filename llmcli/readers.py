@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from llmcli import formats, records
+from llmcli import records
 from llmcli.errors import InputError, UsageError
 from llmcli.lines import LineReader
-from llmcli.options import Request
 from llmcli.records import Record, bad, check
+from llmcli.request import Request
 
 
 def read(request: Request) -> Iterator[Record]:
@@ -43,12 +43,14 @@ def count(request: Request) -> int | None:
     files = [file for path in paths for file in _expand(path, request.source.pattern)]
     if request.format == "text":
         return len(files)
+    from llmcli.formats import DELIMITED
+
     rows = 0
     for file in files:
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 rows += block.count(b"\n")
-    return max(rows - (len(files) if request.format in formats.DELIMITED else 0), 1)
+    return max(rows - (len(files) if request.format in DELIMITED else 0), 1)
 
 
 def _literal(text: str, *, by_line: bool) -> Iterator[Record]:
@@ -97,6 +99,8 @@ def _files(request: Request, *, prompt: str | None) -> Iterator[Record]:
 
 
 def _rows(lines: LineReader, request: Request, *, name: str, prompt: str | None, path: Path | None) -> Iterator[Record]:
+    from llmcli import formats
+
     for record in formats.rows(lines, request, name=name):
         text = record.text if record.error else _join(record.text, prompt)
         yield check(replace(record, text=text, path=path, last=lines.waiting()))

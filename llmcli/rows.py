@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -99,6 +98,8 @@ class Table:
         return "".join([*header, self._line([*kept.values(), *cells])])
 
     def _line(self, cells: Sequence[Any]) -> str:
+        import csv
+
         out = io.StringIO()
         csv.writer(out, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
         return out.getvalue()

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from llmcli import tasks
 from llmcli.errors import ROW_ERRORS, ModelError
-from llmcli.pipelines import Report, unheard
 from llmcli.records import Record, Result, failed
 from llmcli.seen import Seen
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
     from llmcli.journal import Journal
-    from llmcli.options import Request
-    from llmcli.pipelines import Emit, Model
+    from llmcli.pipelines import Emit, Model, Report
     from llmcli.progress import Preparing
+    from llmcli.request import Request
 
 
 class Load(Protocol):
@@ -57,13 +56,15 @@ class Session(Protocol):
 class Local:
     """A session in this process; the model is loaded, by ``load``, for the first good record."""
 
-    def __init__(self, config: RunConfig, *, report: Report = unheard, load: Load | None = None) -> None:
+    def __init__(self, config: RunConfig, *, report: Report | None = None, load: Load | None = None) -> None:
+        from llmcli.pipelines import unheard
+
         self.config = config
         self.model = config.model.name
         size = config.settings.batch_size
         self.window = max(tasks.window(config.task), size if isinstance(size, int) else 1)
         self.seed = config.generation.seed
-        self._report, self._load = report, load
+        self._report, self._load = report or unheard, load
         self._loaded: Model | None = None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,5 +71,15 @@ def parse(schema: type[S], data: Any, *, origin: str) -> S:
 
 
 def load(schema: type[S], path: Path) -> S:
-    """Read and validate one YAML file."""
+    """Read and validate one YAML file; one that is as it was is not read again."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    found: S = _loaded(schema, path, (facts.st_size, facts.st_mtime_ns, facts.st_ino))
+    return found
+
+
+@lru_cache(64)
+def _loaded(schema: type[Any], path: Path, facts: tuple[int, ...]) -> Any:
     return parse(schema, load_yaml(path), origin=str(path))

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies
 
-from llmcli import formats, journal
+from llmcli import formats
 from llmcli.lines import LINE_CAP, LineReader
 
 COMMON = ["model", "input_tokens", "output_tokens", "finish_reason", "chunks", "truncated"]
@@ -366,10 +366,10 @@ def test_a_full_disk_keeps_whole_rows(tiny_causal: Path, tmp_path: Path, room: i
 
 
 def test_journal_place(tmp_path: Path):
-    from llmcli.options import InputOptions, OutputOptions, Request
+    from llmcli.request import InputOptions, OutputOptions, Request
 
     def place(format: str, output: Path | None) -> Path | None:
-        return journal.place(Request("x", InputOptions(), OutputOptions(output=output), {}, format=format))
+        return Request("x", InputOptions(), OutputOptions(output=output), {}, format=format).journal
 
     assert place("lines", tmp_path / "a.txt") == tmp_path / "a.txt.journal"
     assert place("text", tmp_path / "a.txt") is None

@@ -19,6 +19,7 @@ import pytest
 
 from llmcli.errors import WorkerError
 from llmcli.records import Record
+from llmcli.request import InputOptions, OutputOptions, Request
 from llmcli.worker import address, client, control, protocol
 from tests import workers
 from tests.conftest import Done, FakeModel
@@ -157,6 +158,7 @@ def test_another_user_is_not_answered(cli: Callable[..., Done], fake: FakeModel,
         b"\0\0\0\x05hello",
         b'\0\0\0\x0f{"kind":"nope"}',
         b'\0\0\0\x0f{"kind":"open"}',
+        b'\0\0\0\x10{"kind":"parse"}',
         b"\0\0\x30\x39" + b"[" * 12345,
         b"\x80\x04\x95",
         b"",
@@ -206,6 +208,27 @@ def test_records_survive_the_wire():
                     fields={"q": "\ud800", "n": float("inf"), "list": [1, {"a": None}]})  # fmt: skip
     raw = protocol.encode({"kind": "answer", "records": [protocol.pack_record(record)]})
     assert protocol.unpack_record(protocol.decode(raw[4:])["records"][0]) == record
+
+
+def test_requests_survive_the_wire():
+    output = OutputOptions(output=Path("out.jsonl"), resume=True, max_errors=3)
+    request = Request("sentiment", InputOptions(text="a\udcff", input=[Path("x")], lines=True), output,
+                      {"model": "m", "options": {"grep": "a>0.5"}}, format="lines", worker=True)  # fmt: skip
+    raw = protocol.encode(protocol.pack_request(request))
+    assert protocol.unpack_request(protocol.decode(raw[4:])) == request
+
+
+def test_what_is_fetched_for_a_request_is_shown():
+    """Opening a session can fetch a model: the client hears how far it is."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(protocol.encode({"kind": "report", "stage": "fetching", "share": 0.5}))
+    theirs.sendall(protocol.encode({"kind": "ready", "model": "m"}))
+    heard: list[Any] = []
+    request = Request("sentiment", InputOptions(), OutputOptions(), {})
+    ready = client._opened(protocol.Channel(ours), request, lambda *said: heard.append(said))  # type: ignore[arg-type]
+    assert (ready["model"], heard) == ("m", [("fetching", 0.5)])
+    theirs.close()
+    ours.close()
 
 
 # Start, skew, death

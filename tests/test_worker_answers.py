@@ -123,7 +123,13 @@ def test_the_client_is_light(warm: Path, tiny_causal: Path):
     assert json.loads(done.stdout)["status"] == "ok"
     imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "llmcli" in imported
-    assert not imported & {"torch", "transformers", "pydantic", "rich", "yaml", "numpy"}
+    assert not imported & {"torch", "transformers", "pydantic", "rich", "typer", "yaml", "numpy"}
+
+
+def test_a_pipe_of_this_process_is_read_here(warm: Path, tiny_causal: Path):
+    command = f"{sys.executable} -m llmcli classify -m {tiny_causal} --labels-file <(echo '[one, two]') a"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\t")[0] in ("one", "two")
 
 
 # What stays loaded

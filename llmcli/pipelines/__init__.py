@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from llmcli.prompts import Rendered
-
 if TYPE_CHECKING:
+    from llmcli.prompts import Rendered
     from llmcli.schemas import Generation
 
 Emit = Callable[[str], None]

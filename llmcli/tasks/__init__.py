@@ -8,7 +8,7 @@ import neither torch nor transformers.
 
 from __future__ import annotations
 
-import pkgutil
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
@@ -17,7 +17,8 @@ from typing import Any
 
 def names() -> list[str]:
     """All tasks, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    files = os.listdir(__path__[0])
+    return sorted(name.removesuffix(".py") for name in files if name.endswith(".py") and not name.startswith("_"))
 
 
 def get(name: str) -> ModuleType:

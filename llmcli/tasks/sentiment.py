@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from llmcli import labelling
-from llmcli.options import InputOptions, ModelOptions, OutputOptions, Request, request
+from llmcli.options import ModelOptions, request
+from llmcli.request import InputOptions, OutputOptions, Request
 
 FIELDS, OPTIONAL, WINDOW = labelling.FIELDS, labelling.OPTIONAL, labelling.WINDOW
 Options = labelling.Options

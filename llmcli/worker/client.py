@@ -17,33 +17,62 @@ from llmcli.worker import address, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 
 if TYPE_CHECKING:
-    from llmcli.options import Request
     from llmcli.pipelines import Emit
     from llmcli.progress import Preparing
+    from llmcli.request import Request
     from llmcli.runner import Session
 
 CONNECT = 2.0
 """Seconds to reach a worker that listens."""
 START = 20.0
 """Seconds that a new worker has to listen."""
+QUICK = 1.0
+"""Seconds that a worker has to parse a command line; then it is parsed here."""
+HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file")
+"""Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 _BOOT = ("import sys; sys.path.insert(0, sys.argv[1]); import llmcli; sys.path.remove(sys.argv[1]); "
          "from llmcli.worker.process import main; main(sys.argv[2:])")  # fmt: skip
 
 
-def session(request: Request, *, report: Preparing) -> Session:
+def parse(arguments: Sequence[str]) -> tuple[Request, Channel] | None:
+    """The request of a command line, and the channel to the running worker that parsed it; None: parse it here.
+
+    That spares this process the import of Typer and the tasks, most of what it would do.
+    """
+    if os.environ.get("LLMCLI_WORKER") == "off":
+        return None
+    if "_LLMCLI_COMPLETE" in os.environ or any(argument.partition("=")[0] in HERE for argument in arguments):
+        return None
+    try:
+        channel = reach(address.find(), timeout=QUICK)
+        if channel is None:
+            return None
+        if channel.hello["source"] == address.source():
+            channel.send({"kind": "parse", "arguments": list(arguments), **_here()})
+            message = channel.receive(timeout=QUICK)
+            if message["kind"] == "request":
+                return protocol.unpack_request(message), channel
+        channel.close()
+    except (Broken, WorkerError):
+        pass  # session() will try again, and say so
+    return None
+
+
+def session(request: Request, *, report: Preparing, channel: Channel | None = None) -> Session:
     """The session of a request: the worker's where it is wanted and possible, else one in this process.
 
-    Raises the request's own errors (ConfigError, ModelError), wherever they were found.
+    ``channel``: to the worker that parsed it. Raises the request's own errors (ConfigError, ModelError), wherever they
+    were found.
     """
     mode = _mode(request)
     if mode == "off":
         return _local(request, report)
     terminal = sys.stderr is not None and sys.stderr.isatty()
     try:
-        channel = connect(start=mode == "on" or terminal)
+        channel = channel or connect(start=mode == "on" or terminal)
         if channel is None:
             return _local(request, report)
-        ready = _opened(channel, request)
+        ready = _opened(channel, request, report)
     except (Broken, WorkerError) as error:
         _say(request, f"the worker cannot be used ({error})")
         return _local(request, report)
@@ -73,20 +102,29 @@ def _say(request: Request, what: str) -> None:
         say(f"llmcli: {what}; working in this process")
 
 
-def _opened(channel: Channel, request: Request) -> Message:
+def _here() -> Message:
+    """This process's folder and variables, as far as the worker needs them."""
     try:
         folder = os.getcwd()
     except OSError as error:
         raise Broken("the working directory is gone") from error
     environment = {name: os.environ[name] for name in protocol.ENVIRONMENT if name in os.environ}
-    channel.send({"kind": "open", "task": request.task, "flags": request.flags, "offline": request.offline,
-                  "environment": environment, "folder": folder})  # fmt: skip
-    return _expect(channel, "ready")
+    return {"environment": environment, "folder": folder}
+
+
+def _opened(channel: Channel, request: Request, report: Preparing) -> Message:
+    channel.send({"kind": "open", "task": request.task, "flags": request.flags, "offline": request.offline, **_here()})
+    while (message := channel.receive())["kind"] == "report":
+        report(message["stage"], message["share"])
+    return _checked(message, "ready")
 
 
 def _expect(channel: Channel, kind: str, *, timeout: float = protocol.SILENCE) -> Message:
     """The next message, of this kind. Raises Broken, or the error that came instead."""
-    message = channel.receive(timeout=timeout)
+    return _checked(channel.receive(timeout=timeout), kind)
+
+
+def _checked(message: Message, kind: str) -> Message:
     if message["kind"] == "error":
         raise protocol.unpack_error(message)
     if message["kind"] != kind:
@@ -167,7 +205,7 @@ def connect(*, start: bool) -> Channel | None:
     return launch(place)
 
 
-def reach(place: address.Address) -> Channel | None:
+def reach(place: address.Address, *, timeout: float | None = None) -> Channel | None:
     """A connection to the worker at this address, whatever code it runs; None where nobody listens.
 
     Raises WorkerError for a folder or a worker that is not ours, Broken for one that does not answer.
@@ -189,7 +227,7 @@ def reach(place: address.Address) -> Channel | None:
     if owner != os.getuid():
         raise WorkerError("the worker is another user's", code="worker-owner")
     channel = Channel(sock)
-    channel.hello = _expect(channel, "hello", timeout=protocol.FIRST) | {"pid": pid}
+    channel.hello = _expect(channel, "hello", timeout=timeout or protocol.FIRST) | {"pid": pid}
     return channel
 
 

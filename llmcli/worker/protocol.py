@@ -4,6 +4,7 @@ The worker speaks first::
 
     < hello {source}
     > status | stop                                    < status {…} | stopping
+    > parse {arguments, environment, folder}             < request {…} | unread
     > open {task, flags, offline, environment, folder}   < ready {model, window, seed, …} | error
     > answer {records, stream}                         < (busy | report | text)* (results | error)
 
@@ -16,12 +17,14 @@ import json
 import socket
 import struct
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from llmcli import errors
 from llmcli.errors import LlmcliError
 from llmcli.records import Record
+from llmcli.request import InputOptions, OutputOptions, Request
 
 Message = dict[str, Any]
 LENGTH = struct.Struct(">I")
@@ -110,6 +113,20 @@ class Channel:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+
+def pack_request(request: Request) -> Message:
+    """A request as JSON values; paths are written as text."""
+    return {"kind": "request", "request": asdict(request)}
+
+
+def unpack_request(message: Message) -> Request:
+    """The request that :func:`pack_request` took apart."""
+    packed = message["request"]
+    source, output = packed["source"], packed["output"]
+    source["input"] = [Path(path) for path in source["input"]]
+    output["output"] = Path(output["output"]) if output["output"] else None
+    return Request(**packed | {"source": InputOptions(**source), "output": OutputOptions(**output)})
 
 
 _RECORD = ("id", "text", "line", "where", "fields", "named", "seed")

@@ -123,6 +123,10 @@ class Server:
     async def _talk(self, peer: Peer) -> None:
         await peer.send({"kind": "hello", "source": self._source})
         message = await peer.receive(timeout=protocol.FIRST)
+        if message["kind"] == "parse":
+            loop = asyncio.get_running_loop()
+            await peer.send(await loop.run_in_executor(self._resolver, sessions.parsed, message))
+            message = await peer.receive(timeout=protocol.FIRST)
         if message["kind"] == "status":
             await peer.send(self._status())
         elif message["kind"] == "stop":

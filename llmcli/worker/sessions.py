@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from llmcli import config, records
+from llmcli import commandline, config, records
 from llmcli.config import RunConfig
-from llmcli.errors import ModelError, OutOfMemory
+from llmcli.errors import LlmcliError, ModelError, OutOfMemory
 from llmcli.models.resident import Resident
 from llmcli.pipelines import Emit, Model, Report
 from llmcli.records import Result
@@ -67,6 +67,16 @@ class Session:
 
         self.local = Local(run, report=report, load=load)
         self.cancelled = threading.Event()
+
+
+def parsed(message: Mapping[str, Any]) -> Message:
+    """The ``request`` message of a ``parse`` message; ``unread`` where the client must read, and refuse, it itself."""
+    try:
+        with _as_client(message["environment"], message["folder"]):
+            found = commandline.parse(message["arguments"])
+    except (LlmcliError, SystemExit):
+        return {"kind": "unread"}
+    return {"kind": "unread"} if isinstance(found, int) else protocol.pack_request(found)
 
 
 def packed(results: list[Result]) -> Message:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from llmcli import progress, records, runner
-from llmcli.options import InputOptions, OutputOptions, Request
 from llmcli.records import Record
+from llmcli.request import InputOptions, OutputOptions, Request
 from llmcli.worker import client, control
 from tests import workers
 from tests.conftest import FakeModel

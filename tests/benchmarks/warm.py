@@ -20,9 +20,9 @@ from typing import Any
 
 from llmcli import config, progress, prompts
 from llmcli.models import store
-from llmcli.options import InputOptions, OutputOptions, Request
 from llmcli.pipelines import unheard
 from llmcli.records import Record
+from llmcli.request import InputOptions, OutputOptions, Request
 from llmcli.worker import client, control
 
 TEXT = "I loved every minute of it"

@@ -1,0 +1,85 @@
+"""The Typer app: finds the tasks, and turns a command line into a task's request."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from functools import cache
+from typing import Annotated, Any
+
+import typer
+
+from llmcli import __version__, tasks
+from llmcli.errors import UsageError
+from llmcli.options import flatten
+from llmcli.parsing import Command, Group
+from llmcli.request import Request
+
+
+def parse(arguments: list[str]) -> Request | int:
+    """The request of a task; any other command is run here, and gives its exit code.
+
+    Raises UsageError, KeyboardInterrupt, and what the command raises; SystemExit(1) where a pipe closed on help.
+    """
+    try:
+        found = application(*arguments[:1])(arguments, prog_name="llmcli", standalone_mode=False)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except typer.TyperException as error:
+        raise _usage(error) from error
+    return found if isinstance(found, Request | int) else 0
+
+
+def _usage(error: Any) -> UsageError:
+    context = getattr(error, "ctx", None)
+    hint = f"see {context.command_path} --help" if context else ""
+    return UsageError(error.format_message() if hasattr(error, "format_message") else str(error), hint=hint)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"llmcli {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Language models on text: a Unix filter over Hugging Face checkpoints."""
+
+
+def _listed() -> None:
+    """A task in the list of commands: its options are not asked for."""
+
+
+@cache
+def application(first: str = "") -> typer.Typer:
+    """The commands of the command line; where its ``first`` word is a task, that task alone, which is quicker."""
+    app = typer.Typer(
+        name="llmcli",
+        cls=Group,
+        help="Language models on text: a Unix filter over Hugging Face checkpoints.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
+    )
+    app.callback()(_root)
+    names = tasks.names()
+    alone = [name for name in names if name == first]
+    complete = alone or first == "--" or "_LLMCLI_COMPLETE" in os.environ
+    for name in alone or names:
+        command = tasks.get(name).command
+        shown = flatten(command) if complete else _listed
+        app.command(name, cls=Command, help=inspect.cleandoc(command.__doc__))(shown)
+    if not alone:
+        from llmcli import models_app, settings
+        from llmcli.worker import commands
+
+        app.add_typer(models_app.app, name="models")
+        app.add_typer(settings.app, name="config")
+        app.add_typer(commands.app, name="worker")
+    return app
