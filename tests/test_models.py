@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from llmcli.errors import GenerationError
 
 TEXTS = ["a good day", "no", "the longest of these rows by far, it goes on and on", "hm?"]
 
@@ -61,6 +64,86 @@ def test_rows_that_end_leave_the_batch_and_change_nothing(tiny_causal: Path, pre
 
 
 @pytest.mark.parametrize(
+    "given",
+    [{}, {"length_penalty": 0.2}, {"length_penalty": 2.0, "early_stopping": True}, {"num_return_sequences": 3},
+     {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}],
+    ids=str,
+)  # fmt: skip
+def test_beams_are_those_of_generate_by_hand(tiny_causal: Path, given: dict[str, Any]):
+    """Texts and scores of rows that end at different steps, by stop strings too; some settings are left to generate."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from llmcli.prompts import Rendered
+    from llmcli.schemas import Generation
+
+    prefix, stop = "Some examples that stand before each row.\n", ["y", "g", "\n"]
+    settings = {"num_beams": 3, "max_new_tokens": 24, **given}
+    rows = [Rendered(prefix=prefix, row=text) for text in TEXTS]
+    found = load(tiny_causal).complete(rows, Generation(**settings, stop=stop))
+    hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
+    lengths = set()
+    for text, completions in zip(TEXTS, found, strict=True):
+        ids = tokenizer(prefix + text, return_tensors="pt")
+        made = hand.generate(**ids, do_sample=False, stop_strings=stop, tokenizer=tokenizer, **settings,
+                             return_dict_in_generate=True, output_scores=True)  # fmt: skip
+        whole = tokenizer.batch_decode(made.sequences[:, ids["input_ids"].shape[1] :], skip_special_tokens=True)
+        cut = [text[: min((text.find(mark) for mark in stop if mark in text), default=None)] for text in whole]
+        assert [completion.text for completion in completions] == cut
+        assert [one.score for one in completions] == pytest.approx(made.sequences_scores.tolist(), abs=1e-4)
+        lengths |= {one.output_tokens for one in completions}
+    assert len(lengths) > 1, "the rows end together: choose other stop strings"
+
+
+@pytest.mark.parametrize("rows", [3, 40, 300])
+@pytest.mark.parametrize("kind", ["float32", "bias", "kernel", "blocks", "capped"])
+def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: str):
+    """The likeliest tokens, and some tokens' log-probabilities, a part of the scores at a time."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from llmcli.models import quantization
+    from llmcli.pipelines import scores
+
+    torch.manual_seed(0)
+    monkeypatch.setattr(quantization, "_blocks", lambda: kind == "blocks")
+    monkeypatch.setattr(quantization, "BLOCK", 64 * 100)
+    head = torch.nn.Linear(64, 992, bias=kind in ("bias", "blocks"))
+    if kind in ("kernel", "blocks"):
+        head = quantization.int8(torch.nn.Sequential(head))[0]
+    cap = {"final_logit_softcapping": 2.0} if kind == "capped" else {}
+    model = SimpleNamespace(config=SimpleNamespace(**cap), get_output_embeddings=lambda: head)
+    hidden, targets = 3 * torch.randn(rows, 64), torch.randint(992, (rows,))
+    few = [7, 500, 991]
+    with torch.inference_mode():
+        whole = scores.log_p(model, hidden)
+        values, ids = scores.likeliest(model, hidden, 5)
+        some = scores.some_logits(model, hidden, few)
+        own = scores.likelihoods(model, hidden, targets[:, None])
+    # The kernel rounds to bfloat16, blocks and some_logits do not.
+    close = {"abs": 0.05 if kind in ("kernel", "blocks") else 1e-4}
+    assert values.flatten().tolist() == pytest.approx(whole.topk(5).values.flatten().tolist(), **close)
+    assert values.flatten().tolist() == pytest.approx(whole.gather(1, ids).flatten().tolist(), **close)
+    assert own[:, 0].tolist() == pytest.approx(whole.gather(1, targets[:, None])[:, 0].tolist(), **close)
+    assert some.softmax(1).flatten().tolist() == pytest.approx(whole[:, few].softmax(1).flatten().tolist(), **close)
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    from types import SimpleNamespace
+
+    import torch
+
+    from llmcli.pipelines import scores
+
+    head = torch.nn.Linear(8, 32)
+    model = SimpleNamespace(config=SimpleNamespace(), get_output_embeddings=lambda: head)
+    with pytest.raises(GenerationError), torch.inference_mode():
+        scores.likeliest(model, torch.full((2, 8), float("nan")), 4)
+
+
+@pytest.mark.parametrize(
     ("files", "cores"),
     [
         ({"cpu.max": "150000 100000"}, 2),
@@ -81,7 +164,10 @@ def test_cores_are_those_of_the_control_group(monkeypatch, tmp_path: Path, files
     assert loading.cores(tmp_path) == cores
 
 
-@pytest.mark.parametrize("words", [{"a": ["x"], "b": ["y"]}, {"a": ["xyz", "q"], "b": ["yes"]}])
+@pytest.mark.parametrize(
+    "words",
+    [{"a": ["x"], "b": ["y"]}, {"a": ["xyz", "q"], "b": ["yes"]}, {"a": ["xyz", "xy"], "b": ["xya", "x", "qr"]}],
+)
 def test_choice_equals_likelihood_by_hand(tiny_causal: Path, words: dict[str, list[str]]):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
@@ -66,6 +67,11 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
         "window": config.model.context_window or context_window(model.config, tokenizer),
         "batch_size": size if isinstance(size, int) else None,
     }
+    if config.model.pipeline == "causal" and (stored := _stored(folder)):
+        from llmcli.models import kept
+
+        weights = "int8" if _quantized(config, str(model.device.type)) else "whole"
+        options["prefixes"] = kept.Prefixes(stored, facts=f"{model.dtype} {weights} {model.device}")
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
@@ -92,23 +98,37 @@ def _kind(pipeline: str) -> Any:
 
 
 def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
+    """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
     import transformers
-    from safetensors import SafetensorError
 
-    from llmcli.models import quantization
+    from llmcli.models import kept, quantization
 
     auto = getattr(transformers, HEADS[config.model.pipeline])
     device = pick_device(config.settings.device)
+    dtype, quantized = _dtype(config, device), _quantized(config, device)
     pickled = _pickled(folder, config)
-    try:
+    with _told(folder, pickled=pickled):
         tokenizer = _tokenizer(folder, config)
+        model = kept.restored(_stored(folder), auto, dtype) if quantized else None
+        if model is not None:
+            return model, tokenizer
         model, info = auto.from_pretrained(
-            folder,
-            dtype=_dtype(config, device),
-            use_safetensors=not pickled,
-            output_loading_info=True,
-            **SAFE,
+            folder, dtype=dtype, use_safetensors=not pickled, output_loading_info=True, **SAFE
         )
+    if info["missing_keys"]:
+        names = ", ".join(sorted(info["missing_keys"])[:3])
+        raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
+    model = model.eval().to(device)
+    return (quantization.int8(model, _stored(folder)) if quantized else model), tokenizer
+
+
+@contextlib.contextmanager
+def _told(folder: Path, *, pickled: bool) -> Iterator[None]:
+    """Say what is wrong with a checkpoint, in one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise ModelError(f"{folder}: cannot be loaded: {error}", code="bad-model",
                          hint="only safetensors checkpoints without their own code are loaded") from error  # fmt: skip
@@ -118,11 +138,6 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
         raise ModelError(f"{folder}: its pickle is damaged, or holds more than weights", code="bad-model") from error
     except SafetensorError as error:
         raise ModelError(f"{folder}: the weights are damaged: {error}", code="bad-model") from error
-    if info["missing_keys"]:
-        names = ", ".join(sorted(info["missing_keys"])[:3])
-        raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
-    model = model.eval().to(device)
-    return (quantization.int8(model, _stored(folder)) if _quantized(config, device) else model), tokenizer
 
 
 def _tokenizer(folder: Path, config: RunConfig) -> Any:

@@ -29,9 +29,20 @@ def add(folder: Path, name: str) -> None:
     found = read(folder)
     if found is not None:
         found["files"][name] = {"sha256": sha256(folder / name), **_stamp(folder / name)}
-        partial = folder / f"{NAME}.{os.getpid()}.partial"
-        partial.write_text(json.dumps(found, indent=1) + "\n")
-        partial.replace(folder / NAME)
+        _replace(folder, found)
+
+
+def remove(folder: Path, name: str) -> None:
+    """List a file no more."""
+    found = read(folder)
+    if found is not None and found["files"].pop(name, None):
+        _replace(folder, found)
+
+
+def _replace(folder: Path, found: dict[str, Any]) -> None:
+    partial = folder / f"{NAME}.{os.getpid()}.partial"
+    partial.write_text(json.dumps(found, indent=1) + "\n")
+    partial.replace(folder / NAME)
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from llmcli.pipelines.base import ROWS, TOKENS
 from llmcli.pipelines.choice import ChoicePipeline
 from llmcli.pipelines.completion import CompletionPipeline
 from llmcli.pipelines.extraction import Extraction
-from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.prefix import Kept, PrefixCache
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 from llmcli.prompts import Rendered
 from llmcli.schemas import Generation
@@ -24,18 +24,19 @@ from llmcli.schemas import Generation
 class CausalModel:
     """Implements :class:`llmcli.pipelines.Model`."""
 
-    def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None) -> None:
+    def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None,
+                 prefixes: Kept | None = None) -> None:  # fmt: skip
         self.model = model
         self.encoder = encoder
         self.context_window = window
         self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
-        # Padding between prefix and row would count as part of a sliding window that is shorter than the prompt.
-        self._sliding_window = getattr(model.config, "sliding_window", None) or window
-        prefixes = PrefixCache(model)
+        cache = PrefixCache(model, prefixes)
+        # Elsewhere padding between prefix and row counts as part of a sliding window that is shorter than the prompt.
+        self._padded = window if cache.shared else getattr(model.config, "sliding_window", None) or window
         shared = {"model": model, "tokenizer": encoder.tokenizer}
-        self._completion = CompletionPipeline(**shared, encoder=encoder, prefixes=prefixes)
-        self._choice = ChoicePipeline(**shared, encoder=encoder, prefixes=prefixes)
-        self._extraction = Extraction(self._choice, encoder, prefixes)
+        self._completion = CompletionPipeline(**shared, encoder=encoder, prefixes=cache)
+        self._choice = ChoicePipeline(**shared, encoder=encoder, prefixes=cache)
+        self._extraction = Extraction(self._choice, encoder, cache)
 
     def count(self, text: str) -> int:
         """See Model."""
@@ -61,7 +62,7 @@ class CausalModel:
             return found
 
         longest = max(map(len, encoded), default=0) + (generation.max_new_tokens or 0)
-        return self._batches(encoded, work, budget=budget, padded=longest <= self._sliding_window)
+        return self._batches(encoded, work, budget=budget, padded=longest <= self._padded)
 
     def choose(
         self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False

@@ -9,12 +9,15 @@ import torch
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
 
 from llmcli.pipelines import Completion, Emit
+from llmcli.pipelines.beams import BeamSearch
 from llmcli.pipelines.prefix import PrefixCache
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Batch, Encoder
 from llmcli.schemas import Generation
 
 DEFAULT_MAX_NEW_TOKENS = 256
+NEVER = -1e9
+"""The score of a text that is none."""
 STEPS = 16
 """Tokens that a batch makes between two looks at which rows have ended."""
 
@@ -26,6 +29,7 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
         super().__init__(device=kwargs["model"].device, **kwargs)
         self._encoder = encoder
         self._prefixes = prefixes
+        self._beams = BeamSearch(self.model, encoder, prefixes)
 
     def _sanitize_parameters(
         self, generation: Generation | None = None, emit: Emit | None = None, **_: Any
@@ -52,6 +56,8 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
     def _forward(self, inputs: dict[str, Any], *, generation: Generation, emit: Emit | None = None) -> dict[str, Any]:
         ids, prefix = inputs["input_ids"], tuple(inputs["prefix"])
         config = self._config(generation)
+        if self._beams.able(config):
+            return self._searched(inputs, config, stop=generation.stop or [])
         extra: dict[str, Any] = {}
         if prefix:
             copies = max(config.num_beams, config.num_return_sequences)
@@ -72,6 +78,16 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             found = self._generate(ids, inputs["attention_mask"], config, extra)
             made = found.sequences[:, ids.shape[1] :].tolist()
             scores = found.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(made)
+        return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
+
+    def _searched(self, inputs: dict[str, Any], config: GenerationConfig, *, stop: list[str]) -> dict[str, Any]:
+        """By beams. Where fewer texts ended than are wanted, empty ones stand for the rest."""
+        ids = inputs["input_ids"]
+        cache = self._prefixes.expand(tuple(inputs["prefix"]), len(ids))
+        found = self._beams(ids, inputs["attention_mask"], cache, config, ends=ends(config), stop=stop)
+        wanted = config.num_return_sequences
+        hypotheses = [one for row in found for one in (row + [(NEVER, [])] * wanted)[:wanted]]
+        made, scores = [tokens for _, tokens in hypotheses], [score for score, _ in hypotheses]
         return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
 
     def _generate(self, ids: torch.Tensor, mask: torch.Tensor, config: GenerationConfig, extra: dict[str, Any]) -> Any:

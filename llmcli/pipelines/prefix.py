@@ -6,17 +6,22 @@ them is one matrix product for the whole batch.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 KEPT_PREFIXES = 4
+LONG = 64
+"""Tokens from which a prefix is worth a file."""
+PARTS = ("keys", "values")
 SCORES = 1 << 25
 """The most attention scores held at once; more are left to torch's own kernel, on a copy of the prefix for each row."""
 NAME = "llmcli_shared_prefix"
@@ -66,38 +71,78 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
             self.keys, self.values = (part.repeat_interleave(repeats, dim=0) for part in (self.keys, self.values))
 
 
-class PrefixCache:
-    """The key/value caches of constant prompt parts, the last few kept."""
+class Kept(Protocol):
+    """Where the keys and values of prefixes are kept between processes."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def get(self, prefix: tuple[int, ...]) -> dict[str, torch.Tensor] | None:
+        """What was put there; None where nothing was."""
+
+    def put(self, prefix: tuple[int, ...], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Keep the tensors of a prefix."""
+
+
+class PrefixCache:
+    """The key/value caches of constant prompt parts, the last few in memory; long ones are ``kept`` beyond."""
+
+    def __init__(self, model: Any, kept: Kept | None = None) -> None:
+        self._model, self._shelf = model, kept
         self._kept: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(NAME)
-        self._shared = model.config._attn_implementation == NAME
+        self._placed = "position_ids" in inspect.signature(model.base_model.forward).parameters
+        self.shared = model.config._attn_implementation == NAME
+        """Whether rows share one copy of the prefix, and windows count tokens: unless attention is its own."""
 
     def expand(self, prefix: tuple[int, ...], rows: int) -> DynamicCache:
         """A fresh cache that holds the prefix for ``rows`` rows."""
         if not prefix:
             return DynamicCache()
         if prefix not in self._kept:
-            # Without a config every layer keeps all keys; the mask applies the sliding window.
-            cache = DynamicCache()
-            ids = torch.tensor([prefix], device=self._model.device)
-            with torch.inference_mode():
-                self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            self._kept[prefix] = cache
+            self._kept[prefix] = self._known(prefix) or self._computed(prefix)
             while len(self._kept) > KEPT_PREFIXES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(prefix)
         return self.fork(self._kept[prefix], rows)
+
+    def _known(self, prefix: tuple[int, ...]) -> DynamicCache | None:
+        """The cache of a prefix that another process computed."""
+        found = self._shelf.get(prefix) if self._shelf and len(prefix) >= LONG else None
+        if found is None:
+            return None
+        cache = DynamicCache()
+        for layer in range(len(found) // 2):
+            cache.update(*(found[f"{layer}.{part}"].to(self._model.device) for part in PARTS), layer)
+        return cache
+
+    def _computed(self, prefix: tuple[int, ...]) -> DynamicCache:
+        # Without a config every layer keeps all keys; the mask applies the sliding window.
+        cache = DynamicCache()
+        ids = torch.tensor([prefix], device=self._model.device)
+        with torch.inference_mode():
+            self.read(ids, torch.ones_like(ids), cache)
+        if self._shelf and len(prefix) >= LONG:
+            tensors = {f"{place}.{part}": getattr(layer, part).cpu().contiguous()
+                       for place, layer in enumerate(cache.layers) for part in PARTS}  # fmt: skip
+            self._shelf.put(prefix, tensors)
+        return cache
+
+    def read(self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        """Hidden states of tokens, (rows, width, hidden), behind what a cache holds; it then holds them too.
+
+        ``mask`` is of all tokens, (rows, held + width); padding, wherever it stands, takes no place.
+        """
+        places = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]} if self._placed else {}
+        read = self._model.base_model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True,
+                                      **places)  # fmt: skip
+        hidden: torch.Tensor = read.last_hidden_state
+        return hidden
 
     def fork(self, cache: DynamicCache, rows: int) -> DynamicCache:
         """A cache in which ``rows`` rows go on behind what a cache of one row holds; that one stays as it is."""
         forked = DynamicCache()
         for layer in cache.layers:
             held = layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
-            forked.layers.append(SharedLayer(*held) if self._shared else _copied(held, rows))
+            forked.layers.append(SharedLayer(*held) if self.shared else _copied(held, rows))
         return forked
 
 
@@ -150,9 +195,21 @@ def _torch(*arguments: Any, **options: Any) -> tuple[torch.Tensor, None]:
 
 
 def _mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
-    """torch's mask, always written out: what may be left out there depends on where the keys begin."""
-    found: torch.Tensor | None = sdpa_mask(*arguments, **options | {"allow_is_causal_skip": False})
-    return found
+    """torch's mask, always written out: what may be left out there depends on where the keys begin.
+
+    A sliding window counts tokens, not places: padding between a prefix and a shorter row takes nothing from it.
+    """
+    options["allow_is_causal_skip"] = False
+    window, padding = options.get("local_size"), options.get("attention_mask")
+    if window is None or padding is None or window != getattr(options["config"], "sliding_window", None):
+        found: torch.Tensor | None = sdpa_mask(*arguments, **options)
+        return found
+    causal: torch.Tensor = sdpa_mask(*arguments, **options | {"mask_function": causal_mask_function})
+    places = padding.long().cumsum(-1)
+    keys = places[:, options["kv_offset"] :][:, : options["kv_length"]]
+    queries = places[:, options["q_offset"] :][:, : options["q_length"]]
+    near: torch.Tensor = queries[:, None, :, None] - keys[:, None, None, :] < window
+    return causal & near
 
 
 AttentionInterface.register(NAME, attend)

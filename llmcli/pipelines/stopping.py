@@ -45,20 +45,28 @@ class Finite(LogitsProcessor):  # type: ignore[misc]
         return scores
 
 
+TAIL = 16
+"""Tokens that are decoded to look for a stop string, besides one for each of its characters."""
+
+
+def stops(encoder: Encoder, tokens: Sequence[int], stop: Sequence[str]) -> bool:
+    """Whether a stop string stands in the newest of the generated tokens."""
+    if not stop:
+        return False
+    tail = TAIL + max(map(len, stop))
+    return first_stop(encoder.decode(tokens[-tail:]), stop) is not None
+
+
 class Stop(StoppingCriteria):  # type: ignore[misc]
     """Stop a row when a stop string stands in its newest tokens; only the tail is decoded each step."""
 
-    TAIL = 16
-
     def __init__(self, encoder: Encoder, stop: Sequence[str], start: int) -> None:
         self._encoder, self._stop, self._start = encoder, stop, start
-        self._tail = self.TAIL + max(len(word) for word in stop)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """See StoppingCriteria: one truth value a row."""
-        begin = max(self._start, input_ids.shape[1] - self._tail)
-        texts = [self._encoder.decode(row) for row in input_ids[:, begin:].tolist()]
-        return torch.tensor([first_stop(text, self._stop) is not None for text in texts], device=input_ids.device)
+        rows = input_ids[:, self._start :].tolist()
+        return torch.tensor([stops(self._encoder, row, self._stop) for row in rows], device=input_ids.device)
 
 
 class Streamer(BaseStreamer):  # type: ignore[misc]

@@ -1,0 +1,107 @@
+"""What the store keeps beside a checkpoint for the next time, and models made of it without reading the rest.
+
+Rounded weights take the place of those that they were made of; what remains is mapped, and read where it is used. Of a
+table of 262,144 embeddings that is a few rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import __version__ as transformers_version
+
+from llmcli.models import manifest
+
+WHOLE, HALF, FULL = "int8.safetensors", "bfloat16.safetensors", "model.safetensors"
+"""8-bit weights and their scales; all weights in bfloat16; the checkpoint's own."""
+PREFIX, PREFIXES = "prefix-", 8
+"""How files of constant prompt parts begin, and how many there are at most."""
+ALIGNED = 64
+"""Kernels of matrix products want memory that begins at a multiple of so many bytes; elsewhere one ends with a
+segmentation fault. The checkpoint's own file is not read by them."""
+
+
+def read(folder: Path | None, name: str) -> dict[str, torch.Tensor] | None:
+    """The tensors of a file of the store, mapped; None where it is not there whole."""
+    if folder is None or name not in (manifest.read(folder) or {"files": {}})["files"]:
+        return None
+    aligned = ALIGNED if name != FULL else 1
+    found = load_file(folder / name)
+    return {key: value.clone() if value.data_ptr() % aligned else value for key, value in found.items()}
+
+
+def write(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Store tensors. Where the cache cannot be written, they are made again the next time."""
+    partial = folder / f"{name}.{os.getpid()}.partial"
+    try:
+        save_file(dict(tensors), partial, metadata={"format": "pt", "pad": ""})
+        # The tensors follow a header, whose length is the file's first number; with padding in it they are aligned.
+        with partial.open("rb") as stream:
+            begin = 8 + int.from_bytes(stream.read(8), "little")
+        if pad := -begin % ALIGNED:
+            save_file(dict(tensors), partial, metadata={"format": "pt", "pad": "." * pad})
+        partial.replace(folder / name)
+        manifest.add(folder, name)
+    except (OSError, SafetensorError):
+        partial.unlink(missing_ok=True)
+
+
+class Prefixes:
+    """Keys and values of constant prompt parts, each in a file; the last few are kept.
+
+    Implements :class:`llmcli.pipelines.prefix.Kept`.
+    """
+
+    def __init__(self, folder: Path, *, facts: str) -> None:
+        self._folder = folder
+        self._facts = f"{facts} {torch.__version__} {transformers_version} {torch.backends.cpu.get_cpu_capability()}"
+        """What decides the numbers, besides the weights."""
+
+    def _name(self, prefix: tuple[int, ...]) -> str:
+        digest = hashlib.blake2b(f"{self._facts} {prefix}".encode(), digest_size=8).hexdigest()
+        return f"{PREFIX}{digest}.safetensors"
+
+    def get(self, prefix: tuple[int, ...]) -> dict[str, torch.Tensor] | None:
+        """What was put there; None where nothing was."""
+        return read(self._folder, self._name(prefix))
+
+    def put(self, prefix: tuple[int, ...], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Keep the tensors of a prefix; the oldest go where there are too many."""
+        write(self._folder, self._name(prefix), tensors)
+        files = sorted(self._folder.glob(f"{PREFIX}*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
+        for file in files[:-PREFIXES]:
+            manifest.remove(self._folder, file.name)
+            file.unlink(missing_ok=True)
+
+
+def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
+    """The 8-bit model of a stored checkpoint that was loaded before; None where it has to be loaded whole.
+
+    ``auto`` is the class of transformers that loads it, ``dtype`` of the weights that are not rounded.
+    """
+    from transformers import AutoConfig, GenerationConfig
+    from transformers.initialization import no_init_weights, no_tie_weights
+
+    from llmcli.models import quantization
+
+    whole, rest = read(folder, WHOLE), read(folder, HALF if dtype == torch.bfloat16 else FULL)
+    if folder is None or whole is None or rest is None or any(weight.dtype != dtype for weight in rest.values()):
+        return None
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with no_init_weights(), no_tie_weights():
+        model = auto.from_config(config, dtype=dtype, trust_remote_code=False)
+    found = model.load_state_dict(rest, strict=False, assign=True)
+    model.tie_weights()
+    rounded = {f"{layer}.weight" for layer in quantization.layers(model)}
+    if set(found.missing_keys) - rounded - set(model.all_tied_weights_keys) or found.unexpected_keys:
+        return None
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return quantization.replaced(model.eval(), whole)

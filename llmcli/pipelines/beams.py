@@ -1,0 +1,138 @@
+"""Beam search of causal models, with the results of transformers' own in a fraction of its time.
+
+The prompt is read once a row instead of once a beam, the scores of all beams are never held together, and a row that
+has ended leaves the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import DynamicCache, GenerationConfig
+
+from llmcli.pipelines import scores
+from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.stopping import stops
+from llmcli.pipelines.tokens import Encoder
+
+PLAIN = {"do_sample": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_new_tokens": 0,
+         "min_length": 0, "bad_words_ids": None, "suppress_tokens": None, "begin_suppress_tokens": None,
+         "forced_bos_token_id": None, "forced_eos_token_id": None, "encoder_no_repeat_ngram_size": 0,
+         "exponential_decay_length_penalty": None, "sequence_bias": None, "renormalize_logits": False}  # fmt: skip
+"""Settings with which the model's own scores decide; with others transformers searches."""
+Hypothesis = tuple[float, list[int]]
+"""A score, the mean log-probability by length, and the tokens."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a row has ended, and how its texts are ranked."""
+
+    max_new_tokens: int
+    length_penalty: float
+    early_stopping: bool
+
+
+@dataclass
+class Row:
+    """A row of the batch: the texts that have ended, best first, and those that go on."""
+
+    place: int
+    beams: int
+    ended: list[Hypothesis] = field(default_factory=list)
+    tokens: list[list[int]] = field(default_factory=lambda: [[]])
+    scores: list[float] = field(default_factory=lambda: [0.0])
+
+    def keep(self, found: list[Hypothesis], hits: Sequence[bool], rules: Rules) -> bool:
+        """Take the best candidates of a step (log-probability and tokens); whether the row goes on.
+
+        The rules are those of transformers (``GenerationMixin._beam_search``): of the first ``num_beams`` candidates
+        those that have ended are kept, and a row ends when no beam that goes on is better than the worst of them.
+        """
+        length, penalty = len(found[0][1]), rules.length_penalty
+        ended = [(score / length**penalty, tokens)
+                 for (score, tokens), hit in list(zip(found, hits, strict=True))[: self.beams] if hit]  # fmt: skip
+        self.ended = sorted(self.ended + ended, key=lambda one: -one[0])[: self.beams]
+        going = [one for one, hit in zip(found, hits, strict=True) if not hit][: self.beams]
+        self.scores, self.tokens = [score for score, _ in going], [tokens for _, tokens in going]
+        if not going or length >= rules.max_new_tokens:
+            return False
+        full = len(self.ended) == self.beams
+        return not full or (not rules.early_stopping and going[0][0] / length**penalty > self.ended[-1][0])
+
+
+class BeamSearch:
+    """Searches after a batch of prompts that share a prefix. ``model`` is the torch module."""
+
+    def __init__(self, model: Any, encoder: Encoder, prefixes: PrefixCache) -> None:
+        self._model, self._encoder, self._prefixes = model, encoder, prefixes
+
+    def able(self, config: GenerationConfig) -> bool:
+        """Whether the search with these settings is done here."""
+        plain = all(self._setting(config, name, usual) == usual for name, usual in PLAIN.items())
+        return config.num_beams > 1 and plain and self._setting(config, "early_stopping") != "never"
+
+    def _setting(self, config: GenerationConfig, name: str, usual: Any = None) -> Any:
+        """A setting; where it is unset the checkpoint's own, or the usual one."""
+        found = [getattr(one, name, None) for one in (config, self._model.generation_config)]
+        return next((value for value in found if value is not None), usual)
+
+    def __call__(
+        self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache, config: GenerationConfig, *,
+        ends: set[int], stop: Sequence[str],
+    ) -> list[list[Hypothesis]]:  # fmt: skip
+        """The best ``num_return_sequences`` texts of each row, best first.
+
+        ``ids`` and ``mask``, (rows, prompt), are padded on the left behind what ``cache`` holds.
+        """
+        beams = config.num_beams
+        rules = Rules(config.max_new_tokens, self._setting(config, "length_penalty", 1.0),
+                      bool(self._setting(config, "early_stopping")))  # fmt: skip
+        rows = [Row(place, beams) for place in range(len(ids))]
+        found: list[list[Hypothesis]] = [[] for _ in rows]
+        width = max(2, 1 + len(ends)) * beams
+        states = self._prefixes.read(ids[:, cache.get_seq_length() :], mask, cache)[:, -1]
+        while rows:
+            candidates = self._candidates(rows, states, width)
+            order: list[int] = []
+            left: list[Row] = []
+            begin = 0
+            for row, (best, parents) in zip(rows, candidates, strict=True):
+                hits = [tokens[-1] in ends or stops(self._encoder, tokens, stop) for _, tokens in best]
+                hits = [hit or len(best[0][1]) >= rules.max_new_tokens for hit in hits]
+                going = [parent for parent, hit in zip(parents, hits, strict=True) if not hit][:beams]
+                size = len(row.tokens)
+                if row.keep(best, hits, rules):
+                    left.append(row)
+                    order += [begin + parent for parent in going]
+                else:
+                    found[row.place] = row.ended[: config.num_return_sequences]
+                begin += size
+            rows = left
+            if rows:
+                chosen = torch.tensor(order, device=ids.device)
+                cache.batch_select_indices(chosen)
+                mask = torch.cat([mask[chosen], mask.new_ones(len(order), 1)], dim=1)
+                last = torch.tensor([[tokens[-1]] for row in rows for tokens in row.tokens], device=ids.device)
+                states = self._prefixes.read(last, mask, cache)[:, -1]
+        return found
+
+    def _candidates(
+        self, rows: Sequence[Row], states: torch.Tensor, width: int
+    ) -> list[tuple[list[Hypothesis], list[int]]]:
+        """For each row the ``width`` likeliest longer texts, best first, and the beams that they come from."""
+        width = min(width, self._model.config.vocab_size)
+        values, ids = scores.likeliest(self._model, states, width)
+        sizes = [len(row.tokens) for row in rows]
+        found = []
+        for row, own, tokens in zip(rows, torch.split(values.cpu(), sizes), torch.split(ids.cpu(), sizes), strict=True):
+            total = own + torch.tensor(row.scores)[:, None]
+            best, places = total.flatten().topk(width)
+            parents = [place // width for place in places.tolist()]
+            longer = [[*row.tokens[parent], token]
+                      for parent, token in zip(parents, tokens.flatten()[places].tolist(), strict=True)]  # fmt: skip
+            found.append((list(zip(best.tolist(), longer, strict=True)), parents))
+        return found
