@@ -1,0 +1,105 @@
+"""What the store keeps beside a checkpoint: the second load is made of it, and answers as the first one did."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcli.models import kept, loading, manifest
+from llmcli.pipelines.prefix import PrefixCache
+from tests.conftest import Done
+
+
+@pytest.fixture
+def stored(tiny_causal: Path, tmp_path: Path) -> Path:
+    """A tiny checkpoint as the store has it, loaded once."""
+    folder = tmp_path / "stored"
+    shutil.copytree(tiny_causal, folder)
+    manifest.write(folder)
+    return folder
+
+
+def scores(cli: Callable[..., Done], folder: Path, *arguments: str) -> dict[str, float]:
+    done = cli("sentiment", "-m", str(folder), "--json", "--all-scores", *arguments, "a good day")
+    assert done.code == 0, done.err
+    found: dict[str, float] = json.loads(done.out)["scores"]
+    return found
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("this was kept")
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_a_second_load_reads_what_is_kept(cli, stored: Path, monkeypatch: pytest.MonkeyPatch, half: bool):
+    """On a processor with bfloat16 instructions, and on one without."""
+    from transformers import AutoModelForCausalLM
+
+    from llmcli.models import quantization
+
+    monkeypatch.setattr(loading, "bfloat16", lambda: half)
+    first = scores(cli, stored)
+    names = {kept.WHOLE, kept.HALF} if half else {kept.WHOLE}
+    assert names <= set(manifest.read(stored)["files"])  # type: ignore[index]
+    for owner, name in ((AutoModelForCausalLM, "from_pretrained"), (quantization, "_rounded"),
+                        (PrefixCache, "_computed")):  # fmt: skip
+        monkeypatch.setattr(owner, name, refuse)
+    assert scores(cli, stored) == first
+
+
+def test_what_is_kept_is_of_one_number_format(cli, stored: Path):
+    """Prefixes of 8-bit weights are not those of 32-bit ones."""
+    whole = scores(cli, stored, "--dtype", "float32")
+    scores(cli, stored)
+    assert len(list(stored.glob("prefix-*.safetensors"))) == 2
+    assert scores(cli, stored, "--dtype", "float32") == whole
+
+
+def test_a_user_s_folder_is_left_as_it_is(cli, tiny_causal: Path, tmp_path: Path):
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_causal, folder)
+    before = sorted(folder.iterdir())
+    scores(cli, folder)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_damaged_prefix_is_refused(cli, stored: Path):
+    scores(cli, stored)
+    path = next(stored.glob("prefix-*.safetensors"))
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(Exception, match="has changed since it was stored"):
+        manifest.check(stored, name="stored")
+
+
+def test_few_prefixes_are_kept(stored: Path, monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    monkeypatch.setattr(kept, "PREFIXES", 3)
+    shelf = kept.Prefixes(stored, facts="x")
+    for number in range(5):
+        shelf.put((number,), {"0.keys": torch.full((1, 1, 2, 4), float(number))})
+    assert [shelf.get((number,)) is None for number in range(5)] == [True, True, False, False, False]
+    assert len(list(stored.glob("prefix-*"))) == 3
+    manifest.check(stored, name="stored", whole=True)
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+def test_mapped_tensors_are_aligned(stored: Path, size: int):
+    """Whatever the length of the header: kernels end with a segmentation fault otherwise."""
+    import torch
+
+    tensors = {"n" * size + str(place): torch.arange(64, dtype=torch.int8) + place for place in range(size)}
+    kept.write(stored, kept.WHOLE, tensors)
+    found = kept.read(stored, kept.WHOLE)
+    assert found is not None
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    from safetensors.torch import load_file
+
+    assert all(tensor.data_ptr() % kept.ALIGNED == 0 for tensor in load_file(stored / kept.WHOLE).values())
