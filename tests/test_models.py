@@ -338,17 +338,48 @@ def test_many_rows_take_bfloat16_weights_where_they_are_there(dtype: str, rows: 
     assert torch.allclose(made.float(), exact.float(), atol=0.03)
 
 
+@pytest.mark.parametrize("name", ["gemma3", "llama"])
+def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch, name: str):
+    """Padded rows at once, then token by token on the cache, beyond the sliding window."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from llmcli.models import fused
+
+    monkeypatch.setattr(fused, "FEW", 0)  # no 8-bit weights here
+    plain, quick = (AutoModelForCausalLM.from_pretrained(checkpoint(name), dtype=torch.float32) for _ in range(2))
+    gone = fused.fuse(quick)
+    assert len(gone) == 5 * len(quick.base_model.layers)
+    assert not gone & set(quick.state_dict())
+    torch.manual_seed(0)
+    ids, mask = torch.randint(3, 250, (3, 24)), torch.ones(3, 24, dtype=torch.long)
+    mask[0, :7] = 0
+    with torch.inference_mode():
+        found = []
+        for model in (plain, quick):
+            read = model(input_ids=ids, attention_mask=mask, use_cache=True)
+            cache, steps = next(read[key] for key in ("cache", "past_key_values") if key in read), [read.logits]
+            for step in range(3):
+                longer = torch.cat([mask, torch.ones(3, step + 1, dtype=torch.long)], dim=1)
+                held = {"past_key_values": cache}
+                steps.append(model(input_ids=ids[:, step : step + 1], attention_mask=longer, **held).logits)
+            found.append(torch.cat(steps, dim=1)[:, 7:])
+    assert torch.allclose(*found, atol=1e-4)
+
+
 def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     import torch
 
     from llmcli import config
-    from llmcli.models import loading
+    from llmcli.models import fused, loading
 
     def loaded(quantize: str):
         run = config.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize, "dtype": "float32"})
         return loading.load(run, report=lambda stage, share: None).model
 
     plain, whole = loaded("none"), loaded("int8")
+    plain.set_attn_implementation("sdpa")
+    fused.fuse(plain)
     changed = {name for name, layer in whole.named_modules() if type(layer).__name__ == "Int8Linear"}
     assert changed == {
         name

@@ -89,7 +89,7 @@ def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
     from transformers import AutoConfig, GenerationConfig
     from transformers.initialization import no_init_weights, no_tie_weights
 
-    from llmcli.models import quantization
+    from llmcli.models import fused, quantization
 
     whole, rest = read(folder, WHOLE), read(folder, HALF if dtype == torch.bfloat16 else FULL)
     if folder is None or whole is None or rest is None or any(weight.dtype != dtype for weight in rest.values()):
@@ -97,10 +97,13 @@ def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with no_init_weights(), no_tie_weights():
         model = auto.from_config(config, dtype=dtype, trust_remote_code=False)
+    joined = fused.fuse(model, empty=True)
     found = model.load_state_dict(rest, strict=False, assign=True)
     model.tie_weights()
     rounded = {f"{layer}.weight" for layer in quantization.layers(model)}
-    if set(found.missing_keys) - rounded - set(model.all_tied_weights_keys) or found.unexpected_keys:
+    if set(found.missing_keys) - rounded - set(model.all_tied_weights_keys) or set(found.unexpected_keys) - joined:
+        return None
+    if set(whole) != quantization.names(model):
         return None
     if (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -168,11 +169,11 @@ def attend(
     shared = getattr(_updated, "keys", None) is key
     before, before_values = _updated.prefix if shared else (key[:0], value[:0])
     _updated.keys = _updated.prefix = None
+    rows, heads, queries, width = query.shape
     if not shared:
         return _torch(module, query, key, value, attention_mask, **options)
-    rows, heads, queries, width = query.shape
     length, groups = before.shape[-2], key.shape[1]
-    if attention_mask is None or rows * heads * queries * (length + key.shape[-2]) > SCORES:
+    if (attention_mask is None and queries > 1) or rows * heads * queries * (length + key.shape[-2]) > SCORES:
         key, value = (torch.cat([part.expand(rows, -1, -1, -1), own], dim=-2)
                       for part, own in ((before, key), (before_values, value)))  # fmt: skip
         return _torch(module, query, key, value, attention_mask, **options)
@@ -182,25 +183,35 @@ def attend(
     to_prefix = (flat @ before[0].transpose(-1, -2)).view(groups, rows, -1, length).transpose(0, 1)
     scores = torch.cat([to_prefix, own_query @ key.transpose(-1, -2)], dim=-1).float() * options["scaling"]
     scores = scores.view(rows, groups, -1, queries, scores.shape[-1])
-    scores = scores.masked_fill(~attention_mask[:, :, None], float("-inf"))
+    if attention_mask is not None:
+        scores = scores.masked_fill(~attention_mask[:, :, None], float("-inf"))
     weights = scores.softmax(-1).nan_to_num(0.0).to(value.dtype).view(rows, groups, -1, scores.shape[-1])
     of_prefix = weights[..., :length].transpose(0, 1).reshape(groups, -1, length) @ before_values[0]
     made = of_prefix.view(groups, rows, -1, width).transpose(0, 1) + weights[..., length:] @ value
     return made.reshape(rows, heads, queries, width).transpose(1, 2).contiguous(), None
 
 
-def _torch(*arguments: Any, **options: Any) -> tuple[torch.Tensor, None]:
-    found: tuple[torch.Tensor, None] = sdpa_attention_forward(*arguments, **options)
+def _torch(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, **options: Any
+) -> tuple[torch.Tensor, None]:
+    if query.shape[2] == 1 and query.device.type == "cpu" and not options.get("position_bias"):
+        made = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=options["scaling"],
+                                            enable_gqa=query.shape[1] != key.shape[1])  # fmt: skip
+        return made.transpose(1, 2), None
+    found: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, mask, **options)
     return found
 
 
 def _mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
-    """torch's mask, always written out: what may be left out there depends on where the keys begin.
+    """torch's mask, written out but for a single token: what may be left out there depends on where the keys begin.
 
     A sliding window counts tokens, not places: padding between a prefix and a shorter row takes nothing from it.
     """
     options["allow_is_causal_skip"] = False
     window, padding = options.get("local_size"), options.get("attention_mask")
+    near = window is None or options["kv_length"] <= window
+    if options["q_length"] == 1 and near and (padding is None or bool(padding.all())):
+        return None  # a last token sees all before it
     if window is None or padding is None or window != getattr(options["config"], "sliding_window", None):
         found: torch.Tensor | None = sdpa_mask(*arguments, **options)
         return found
@@ -208,8 +219,8 @@ def _mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
     places = padding.long().cumsum(-1)
     keys = places[:, options["kv_offset"] :][:, : options["kv_length"]]
     queries = places[:, options["q_offset"] :][:, : options["q_length"]]
-    near: torch.Tensor = queries[:, None, :, None] - keys[:, None, None, :] < window
-    return causal & near
+    inside: torch.Tensor = queries[:, None, :, None] - keys[:, None, None, :] < window
+    return causal & inside
 
 
 AttentionInterface.register(NAME, attend)
