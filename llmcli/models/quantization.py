@@ -28,9 +28,9 @@ FEW = 8
 """Rows up to which whole numbers are quicker than bfloat16 weights: measured on an AVX512_BF16 processor, 1 to 8 rows
 take 0.5 to 0.7 of the time for an output matrix of (262144, 640), 32 rows twice the time."""
 MANY = 64
-"""Rows from which blocks of float32 are quicker, measured on a processor with AVX2: for a matrix of (2048, 640)
-0.8 of the kernel's time at 128 rows, 0.7 at 480; for one of (262144, 640), 0.9 at 16 and 0.4 at 128."""
-BLOCK = 2048 * 640
+"""Rows from which blocks of float32 are quicker than the kernel, measured on a processor with AVX2: for a matrix of
+(2048, 640) 0.8 of its time at 128 rows, 0.65 from 480 rows on."""
+BLOCK = 512 * 640
 """Weights of a block."""
 MULTIPLE = 32
 """The kernel takes sizes that are multiples of it."""
@@ -52,15 +52,24 @@ class Int8Linear(torch.nn.Module):
         if self.dense is not None and len(flat) > FEW:
             return torch.nn.functional.linear(states, self.dense, self.bias)
         if _blocks() and len(flat) >= MANY:
-            made = torch.cat([part for _, part in self.blocks(flat)]).t().contiguous().to(states.dtype)
+            made = self._widened(flat.float()).to(states.dtype)
         else:
             made = torch._weight_int8pack_mm(flat.to(torch.bfloat16), self.weight, self.scale).to(states.dtype)
-            made = made if self.bias is None else made + self.bias
+        made = made if self.bias is None else made + self.bias
         return made.view(*states.shape[:-1], -1)
+
+    def _widened(self, rows: torch.Tensor) -> torch.Tensor:
+        """(rows, in) to (rows, out) in float32, as fast as with float32 weights."""
+        made = rows.new_empty(len(rows), len(self.weight))
+        size = max(BLOCK // rows.shape[1], 1)
+        for begin in range(0, len(self.weight), size):
+            part = slice(begin, begin + size)
+            torch.mm(rows, _wide(self.weight[part]).t(), out=made[:, part])
+        return made.mul_(self.scale.float())
 
     def blocks(self, rows: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
         """(rows, in) to blocks of (channels, rows) in float32, and each one's first channel."""
-        size = max(BLOCK // rows.shape[1], 1)
+        size = max(4 * BLOCK // rows.shape[1], 1)
         columns = rows.float().t()
         for begin in range(0, len(self.weight), size):
             part = slice(begin, begin + size)
@@ -89,7 +98,7 @@ def _wide(whole: torch.Tensor) -> torch.Tensor:
     """Whole numbers as float32, in memory that the thread's next call uses again: fresh memory takes longer."""
     if getattr(_scratch, "kept", None) is None or _scratch.kept.numel() < whole.numel():
         with torch.inference_mode(False):  # what is made inside could not be written to outside
-            _scratch.kept = torch.empty(max(whole.numel(), BLOCK))
+            _scratch.kept = torch.empty(max(whole.numel(), 4 * BLOCK))
     wide: torch.Tensor = _scratch.kept[: whole.numel()].view(whole.shape)
     return wide.copy_(whole)
 
