@@ -10,7 +10,7 @@ import torch
 from llmcli import batching
 from llmcli.batching import Budget
 from llmcli.errors import ModelError
-from llmcli.pipelines import Choice, Completion, Emit, Span
+from llmcli.pipelines import Choice, Completion, Emit, Span, scores
 from llmcli.pipelines.base import ROWS, TOKENS
 from llmcli.pipelines.choice import ChoicePipeline
 from llmcli.pipelines.completion import CompletionPipeline
@@ -30,7 +30,7 @@ class CausalModel:
         self.encoder = encoder
         self.context_window = window
         self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
-        cache = PrefixCache(model, prefixes)
+        self._prefixes = cache = PrefixCache(model, prefixes)
         # Elsewhere padding between prefix and row counts as part of a sliding window that is shorter than the prompt.
         self._padded = window if cache.shared else getattr(model.config, "sliding_window", None) or window
         shared = {"model": model, "tokenizer": encoder.tokenizer}
@@ -56,6 +56,8 @@ class CausalModel:
         """See Model. Sampled rows run one by one, each from its own seed: no row depends on its neighbours."""
         budget = Budget(1, self._budget.tokens) if generation.sampled or emit else self._budget
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        if len(encoded) == 1:
+            encoded = [self._resumed(encoded[0])]
 
         def work(batch: list[Encoded]) -> list[list[Completion]]:
             found: list[list[Completion]] = self._completion(Batch(tuple(batch)), generation=generation, emit=emit)
@@ -63,6 +65,13 @@ class CausalModel:
 
         longest = max(map(len, encoded), default=0) + (generation.max_new_tokens or 0)
         return self._batches(encoded, work, budget=budget, padded=longest <= self._padded)
+
+    def _resumed(self, prompt: Encoded) -> Encoded:
+        """The prompt behind its beginning, where :meth:`ending` has read that just now."""
+        begun = self._prefixes.begun[0]
+        if prompt.prefix or not begun or prompt.row[: len(begun)] != begun or len(prompt.row) == len(begun):
+            return prompt
+        return Encoded(begun, prompt.row[len(begun) :])
 
     def choose(
         self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
@@ -128,9 +137,8 @@ class CausalModel:
         if same is None:
             raise ModelError("the chat template leaves out the message", code="bad-template", hint="try --raw")
         ends = [open_ended[same], *(self.encoder.ids(mark)[-1] for mark in ".?!")]
-        ids = torch.tensor([open_ended[:same]], device=self.model.device)
         with torch.inference_mode():
-            log_p = self.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().log_softmax(-1)
+            log_p = scores.log_p(self.model, self._prefixes.begin(open_ended[:same])[0, -1])
         return float(log_p[ends].logsumexp(0))
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -23,6 +23,8 @@ KEPT_PREFIXES = 4
 LONG = 64
 """Tokens from which a prefix is worth a file."""
 PARTS = ("keys", "values")
+APART = 256
+"""Tokens below which a lone row has a copy of the prefix: one attention kernel then reads both."""
 SCORES = 1 << 25
 """The most attention scores held at once; more are left to torch's own kernel, on a copy of the prefix for each row."""
 NAME = "llmcli_shared_prefix"
@@ -88,6 +90,8 @@ class PrefixCache:
     def __init__(self, model: Any, kept: Kept | None = None) -> None:
         self._model, self._shelf = model, kept
         self._kept: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
+        self.begun: tuple[tuple[int, ...], DynamicCache] = (), DynamicCache()
+        """The beginning of a prompt that was read last."""
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(NAME)
         self._placed = "position_ids" in inspect.signature(model.base_model.forward).parameters
@@ -98,12 +102,21 @@ class PrefixCache:
         """A fresh cache that holds the prefix for ``rows`` rows."""
         if not prefix:
             return DynamicCache()
+        if prefix == self.begun[0]:
+            return self.fork(self.begun[1], rows)
         if prefix not in self._kept:
             self._kept[prefix] = self._known(prefix) or self._computed(prefix)
             while len(self._kept) > KEPT_PREFIXES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(prefix)
         return self.fork(self._kept[prefix], rows)
+
+    def begin(self, ids: Sequence[int]) -> torch.Tensor:
+        """Read a prompt's beginning, (1, width, hidden); who goes on with it then need not read it again."""
+        cache, given = DynamicCache(), torch.tensor([ids], device=self._model.device)
+        hidden = self.read(given, torch.ones_like(given), cache)
+        self.begun = tuple(ids), cache
+        return hidden
 
     def _known(self, prefix: tuple[int, ...]) -> DynamicCache | None:
         """The cache of a prefix that another process computed."""
@@ -143,7 +156,8 @@ class PrefixCache:
         forked = DynamicCache()
         for layer in cache.layers:
             held = layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
-            forked.layers.append(SharedLayer(*held) if self.shared else _copied(held, rows))
+            apart = rows == 1 and held[0].shape[-2] < APART
+            forked.layers.append(SharedLayer(*held) if self.shared and not apart else _copied(held, rows))
         return forked
 
 
