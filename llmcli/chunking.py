@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from llmcli.errors import GenerationError
-from llmcli.pipelines import Model
+
+if TYPE_CHECKING:
+    from llmcli.pipelines import Model
 
 MIN_BUDGET = 8
 """Fewer tokens than this hold no text worth reading."""

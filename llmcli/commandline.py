@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +34,8 @@ def parse(arguments: list[str]) -> Request | int:
 def _usage(error: Any) -> UsageError:
     context = getattr(error, "ctx", None)
     hint = f"see {context.command_path} --help" if context else ""
-    return UsageError(error.format_message() if hasattr(error, "format_message") else str(error), hint=hint)
+    said = error.format_message() if hasattr(error, "format_message") else str(error)
+    return UsageError(said or "no command given", hint=hint)
 
 
 def _version(show: bool) -> None:
@@ -52,6 +54,14 @@ def _root(
 
 def _listed() -> None:
     """A task in the list of commands: its options are not asked for."""
+
+
+GROUPS = {
+    "models": ("llmcli.models_app", "List, fetch, check and name models."),
+    "config": ("llmcli.settings", "Show the configuration."),
+    "worker": ("llmcli.worker.commands", "Keep models loaded between commands."),
+}
+"""Commands with commands of their own: where they are, and their help."""
 
 
 @cache
@@ -75,11 +85,7 @@ def application(first: str = "") -> typer.Typer:
         command = tasks.get(name).command
         shown = flatten(command) if complete else _listed
         app.command(name, cls=Command, help=inspect.cleandoc(command.__doc__))(shown)
-    if not alone:
-        from llmcli import models_app, settings
-        from llmcli.worker import commands
-
-        app.add_typer(models_app.app, name="models")
-        app.add_typer(settings.app, name="config")
-        app.add_typer(commands.app, name="worker")
+    for name, (module, text) in GROUPS.items() if not alone else ():
+        group = import_module(module).app if complete or name == first else typer.Typer()
+        app.add_typer(group, name=name, help=text, no_args_is_help=True)
     return app

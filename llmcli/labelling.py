@@ -14,13 +14,13 @@ from typer import Option
 
 from llmcli import chunking, prompts
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
-from llmcli.pipelines import Choice, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, check
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.pipelines import Choice, Emit, Model
     from llmcli.schemas import Label, Prompt
 
 READ_AT_ONCE = 512

@@ -16,7 +16,7 @@ from llmcli.errors import ModelError, OutputError, UsageError
 if TYPE_CHECKING:
     from llmcli.schemas import Chosen, ModelConfig
 
-app = typer.Typer(help="List, fetch, check and name models.", no_args_is_help=True)
+app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=completion.models)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a model.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]

@@ -10,7 +10,7 @@ import typer
 from llmcli import places, tasks
 from llmcli.errors import UsageError
 
-app = typer.Typer(help="Show the configuration.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()

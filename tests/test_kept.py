@@ -78,6 +78,31 @@ def test_a_damaged_prefix_is_refused(cli, stored: Path):
         manifest.check(stored, name="stored")
 
 
+def test_what_is_gone_is_made_again(cli, stored: Path):
+    first = scores(cli, stored)
+    for path in [*stored.glob("prefix-*.safetensors"), stored / kept.WHOLE]:
+        path.unlink()
+    assert scores(cli, stored) == first
+    assert (stored / kept.WHOLE).is_file()
+
+
+def test_what_an_earlier_version_kept_is_replaced(cli, stored: Path):
+    import torch
+
+    kept.write(stored, kept.WHOLE, {"other": torch.zeros(64, dtype=torch.int8)})
+    assert scores(cli, stored) == scores(cli, stored)
+    assert "other" not in (kept.read(stored, kept.WHOLE) or {"other": None})
+
+
+def test_the_first_of_two_processes_writes(stored: Path):
+    import torch
+
+    for value in (1.0, 2.0):
+        kept.write(stored, "x.safetensors", {"a": torch.full((16,), value)})
+    assert float((kept.read(stored, "x.safetensors") or {})["a"][0]) == 1.0
+    manifest.check(stored, name="stored", whole=True)
+
+
 def test_few_prefixes_are_kept(stored: Path, monkeypatch: pytest.MonkeyPatch):
     import torch
 
@@ -98,7 +123,7 @@ def test_mapped_tensors_are_aligned(stored: Path, size: int):
     tensors = {"n" * size + str(place): torch.arange(64, dtype=torch.int8) + place for place in range(size)}
     kept.write(stored, kept.WHOLE, tensors)
     found = kept.read(stored, kept.WHOLE)
-    assert found is not None
+    assert found
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
     from safetensors.torch import load_file
 

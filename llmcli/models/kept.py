@@ -6,6 +6,7 @@ table of 262,144 embeddings that is a few rows.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -30,15 +31,28 @@ segmentation fault. The checkpoint's own file is not read by them."""
 
 def read(folder: Path | None, name: str) -> dict[str, torch.Tensor] | None:
     """The tensors of a file of the store, mapped; None where it is not there whole."""
-    if folder is None or name not in (manifest.read(folder) or {"files": {}})["files"]:
+    if folder is None or not _there(folder, name):
         return None
     aligned = ALIGNED if name != FULL else 1
     found = load_file(folder / name)
     return {key: value.clone() if value.data_ptr() % aligned else value for key, value in found.items()}
 
 
+def _there(folder: Path, name: str) -> bool:
+    return name in (manifest.read(folder) or {"files": {}})["files"] and (folder / name).is_file()
+
+
 def write(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Store tensors. Where the cache cannot be written, they are made again the next time."""
+    """Store tensors, unless another process just did.
+
+    Where the cache cannot be written, they are made again the next time.
+    """
+    with contextlib.suppress(OSError), manifest.locked(folder):
+        if not _there(folder, name):
+            _write(folder, name, tensors)
+
+
+def _write(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
     partial = folder / f"{name}.{os.getpid()}.partial"
     try:
         save_file(dict(tensors), partial, metadata={"format": "pt", "pad": ""})
@@ -51,6 +65,14 @@ def write(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         manifest.add(folder, name)
     except (OSError, SafetensorError):
         partial.unlink(missing_ok=True)
+
+
+def discard(folder: Path | None, name: str) -> None:
+    """Remove a file that is of no use: an earlier version of llmcli wrote it."""
+    if folder is not None and _there(folder, name):
+        with contextlib.suppress(OSError), manifest.locked(folder):
+            manifest.remove(folder, name)
+            (folder / name).unlink(missing_ok=True)
 
 
 class Prefixes:
@@ -75,10 +97,11 @@ class Prefixes:
     def put(self, prefix: tuple[int, ...], tensors: Mapping[str, torch.Tensor]) -> None:
         """Keep the tensors of a prefix; the oldest go where there are too many."""
         write(self._folder, self._name(prefix), tensors)
-        files = sorted(self._folder.glob(f"{PREFIX}*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
-        for file in files[:-PREFIXES]:
-            manifest.remove(self._folder, file.name)
-            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError), manifest.locked(self._folder):
+            files = sorted(self._folder.glob(f"{PREFIX}*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
+            for file in files[:-PREFIXES]:
+                manifest.remove(self._folder, file.name)
+                file.unlink(missing_ok=True)
 
 
 def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:

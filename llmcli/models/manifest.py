@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +27,19 @@ def write(folder: Path, **facts: str) -> None:
     (folder / NAME).write_text(json.dumps({**facts, "files": files}, indent=1) + "\n")
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the right to add files and to remove them. Raises OSError where the folder cannot be written."""
+    with open(folder / "manifest.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def add(folder: Path, name: str) -> None:
-    """List a file that was made later."""
+    """List a file that was made later, and can be made again."""
     found = read(folder)
     if found is not None:
-        found["files"][name] = {"sha256": sha256(folder / name), **_stamp(folder / name)}
+        found["files"][name] = {"sha256": sha256(folder / name), **_stamp(folder / name), "made": True}
         _replace(folder, found)
 
 
@@ -62,6 +73,8 @@ def check(folder: Path, *, name: str, whole: bool = False) -> None:
     for file, facts in (read(folder) or {"files": {}})["files"].items():
         path = folder / file
         if not path.is_file():
+            if facts.get("made"):
+                continue
             raise _changed(name, f"{file} is gone")
         if (whole or _stamp(path) != {"size": facts["size"], "mtime_ns": facts["mtime_ns"]}) and (
             sha256(path) != facts["sha256"]

@@ -113,6 +113,7 @@ def int8(model: Any, folder: Path | None = None) -> Any:
     found = layers(model)
     tensors = kept.read(folder, kept.WHOLE)
     if tensors is None or set(tensors) != names(model):
+        kept.discard(folder, kept.WHOLE)
         tensors = {name: tensor for key, layer in found.items() for name, tensor in _rounded(key, layer.weight)}
         if folder is not None:
             kept.write(folder, kept.WHOLE, tensors)

@@ -13,13 +13,13 @@ from typer import Option
 from llmcli import chunking, prompts
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
 from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.pipelines import Emit, Model, Span
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.pipelines import Emit, Model, Span
 
 READ_AT_ONCE = 1024
 """Tokens of a text that a causal model reads together; neighbouring windows share half of them."""

@@ -11,7 +11,6 @@ from typer import Option
 from llmcli import chunking, code, prompts
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
 from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
@@ -19,6 +18,7 @@ from llmcli.tasks import generate
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.pipelines import Completion, Emit, Model
     from llmcli.schemas import Generation
 
 FIELDS = ("text", "parses")
@@ -126,7 +126,7 @@ def _around(text: str, *, room: int, model: Model) -> Rendered:
     return Rendered(gap=(before, after))
 
 
-_Checked = tuple[list[Completion], bool | None]
+_Checked = tuple[list["Completion"], bool | None]
 
 
 def _lang(config: RunConfig) -> str:

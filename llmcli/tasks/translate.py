@@ -12,13 +12,13 @@ from typer import Option
 from llmcli import chunking, completion, languages, prompts
 from llmcli.errors import ROW_ERRORS, UsageError
 from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.pipelines import Completion, Emit, Model
 from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
 
 if TYPE_CHECKING:
     from llmcli.config import RunConfig
+    from llmcli.pipelines import Completion, Emit, Model
     from llmcli.schemas import Prompt
 
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Keep models loaded between commands.", no_args_is_help=True)
+app = typer.Typer()
 
 
 @app.command()
