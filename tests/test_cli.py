@@ -114,6 +114,13 @@ def test_sentiment_of_a_long_text_reads_it_all(cli, fake):
     assert sum(prompt.row.count("good") for prompt in fake.prompts) == 200
 
 
+@pytest.mark.parametrize(("prompt", "chat"), [("Hello!", True), ("为什么？", True), ("why? ", True), ("Once", False)])
+def test_a_prompt_with_an_end_is_answered(cli, fake, monkeypatch, prompt: str, chat: bool):
+    monkeypatch.setattr(fake, "ending", lambda text: -10.0)
+    assert cli("generate", "--no-stream", prompt).code == 0
+    assert [bool(rendered.messages) for rendered in fake.prompts] == [chat]
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; sys.argv = ['llmcli', '--help']\n"

@@ -94,7 +94,10 @@ class PrefixCache:
         """The beginning of a prompt that was read last."""
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(NAME)
-        self._placed = "position_ids" in inspect.signature(model.base_model.forward).parameters
+        known = inspect.signature(model.base_model.forward).parameters
+        self._placed = "position_ids" in known
+        self._held = "cache" if "cache" in known else "past_key_values"
+        """What the model calls a cache: transformers 5.24 has another name for it than 5.23."""
         self.shared = model.config._attn_implementation == NAME
         """Whether rows share one copy of the prefix, and windows count tokens: unless attention is its own."""
 
@@ -146,8 +149,8 @@ class PrefixCache:
         ``mask`` is of all tokens, (rows, held + width); padding, wherever it stands, takes no place.
         """
         places = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]} if self._placed else {}
-        read = self._model.base_model(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True,
-                                      **places)  # fmt: skip
+        read = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=True, **places,
+                                      **{self._held: cache})  # fmt: skip
         hidden: torch.Tensor = read.last_hidden_state
         return hidden
 

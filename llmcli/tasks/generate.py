@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from llmcli.schemas import Generation, Prompt
 
 
+MARKS = tuple(".?!…。？！")
 COMPLETE = -4.3
-"""A chat model answers a prompt that it holds to be complete, and continues one that breaks off.
+"""A chat model answers a prompt that ends with one of the marks or that it holds to be complete, and continues others.
 
 The log-probability that the prompt ends where it does parts the two: on 24 prompts of either kind, all but three
 fall on their side of this value (smollm2-135m-instruct).
@@ -88,7 +89,8 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     todo: list[tuple[int, Rendered, bool]] = []
     for index, record in enumerate(records):
         try:
-            chat = template and model.ending(record.text[-2000:].strip()) >= COMPLETE
+            end = record.text[-2000:].strip()
+            chat = template and (end.endswith(MARKS) or model.ending(end) >= COMPLETE)
             prompt = Prompt(style="chat" if chat else "completion")
             todo.append((index, *fit(record.text, prompt=prompt, room=room, model=model, config=config)))
         except ROW_ERRORS as error:
