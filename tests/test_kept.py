@@ -17,15 +17,16 @@ from tests.conftest import Done
 
 @pytest.fixture
 def stored(tiny_causal: Path, tmp_path: Path) -> Path:
-    """A tiny checkpoint as the store has it, loaded once."""
-    folder = tmp_path / "stored"
+    """A tiny checkpoint as the store has it."""
+    folder = tmp_path / "cache" / "models" / "hub" / "org--tiny@main"
     shutil.copytree(tiny_causal, folder)
-    manifest.write(folder)
+    manifest.write(folder, repo="org/tiny", revision="main", commit="c0ffee")
     return folder
 
 
 def scores(cli: Callable[..., Done], folder: Path, *arguments: str) -> dict[str, float]:
-    done = cli("sentiment", "-m", str(folder), "--json", "--all-scores", *arguments, "a good day")
+    model = "org/tiny" if "hub" in folder.parts else str(folder)
+    done = cli("sentiment", "-m", model, "--offline", "--json", "--all-scores", *arguments, "a good day")
     assert done.code == 0, done.err
     found: dict[str, float] = json.loads(done.out)["scores"]
     return found
@@ -66,6 +67,31 @@ def test_a_user_s_folder_is_left_as_it_is(cli, tiny_causal: Path, tmp_path: Path
     before = sorted(folder.iterdir())
     scores(cli, folder)
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_copy_of_a_stored_folder_is_the_user_s(cli, stored: Path, tmp_path: Path):
+    """Its weights may have been trained on: nothing that was made of the old ones is used."""
+    scores(cli, stored)
+    copy = tmp_path / "copy"
+    shutil.copytree(stored, copy)
+    before = {path: path.stat().st_mtime_ns for path in copy.iterdir()}
+    for name in (kept.WHOLE, *(path.name for path in copy.glob("prefix-*"))):
+        (copy / name).write_bytes(b"of no use")
+        before[copy / name] = (copy / name).stat().st_mtime_ns
+    assert scores(cli, copy) == scores(cli, stored)
+    assert {path: path.stat().st_mtime_ns for path in copy.iterdir()} == before
+
+
+def test_bfloat16_weights_of_an_earlier_version_are_replaced(cli, stored: Path, monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    monkeypatch.setattr(loading, "bfloat16", lambda: True)
+    first = scores(cli, stored)
+    for name in (kept.WHOLE, kept.HALF):
+        kept.discard(stored, name)
+        kept.write(stored, name, {"model.norm.weight": torch.ones(32, dtype=torch.bfloat16)})
+    assert scores(cli, stored) == first
+    assert scores(cli, stored) == first
 
 
 def test_a_damaged_prefix_is_refused(cli, stored: Path):

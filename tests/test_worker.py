@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from llmcli import progress
 from llmcli.errors import WorkerError
 from llmcli.records import Record
 from llmcli.request import InputOptions, OutputOptions, Request
@@ -216,6 +217,38 @@ def test_requests_survive_the_wire():
                       {"model": "m", "options": {"grep": "a>0.5"}}, format="lines", worker=True)  # fmt: skip
     raw = protocol.encode(protocol.pack_request(request))
     assert protocol.unpack_request(protocol.decode(raw[4:])) == request
+
+
+@pytest.mark.parametrize(
+    ("arguments", "here"),
+    [
+        (["sentiment", "good"], False),
+        (["sentiment", "good", "--help"], True),
+        (["sentiment", "-i", "/dev/stdin"], True),
+        (["sentiment", "--input=/proc/self/fd/0"], True),
+        (["classify", "--labels-file=x.yaml", "good"], True),
+        (["sentiment", "--debug", "good"], True),
+    ],
+)
+def test_what_only_the_client_can_read_it_parses(place: Path, arguments: list[str], here: bool):
+    workers.start()
+    asked = client.parse(arguments)
+    assert (asked is None) == here
+    if asked is not None:
+        assert (asked[0].task, asked[0].source.text) == ("sentiment", "good")
+        asked[1].close()
+
+
+def test_a_worker_that_waited_too_long_is_asked_again(cli: Callable[..., Done], place: Path, fake: FakeModel):
+    """Reading a large input can take longer than the worker waits for what it parsed."""
+    workers.start()
+    asked = client.parse(["sentiment", "good"])
+    assert asked is not None
+    asked[1]._socket.shutdown(socket.SHUT_RDWR)
+    with progress.preparing(quiet=True, bar=False) as report:
+        session = client.session(asked[0], report=report, channel=asked[1])
+    assert isinstance(session, client.Remote)
+    session.close()
 
 
 def test_what_is_fetched_for_a_request_is_shown():

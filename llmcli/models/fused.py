@@ -21,6 +21,8 @@ NORMS = {
 """The norms before and behind attention, and before and behind the feed-forward layer, of each kind of layer."""
 FEW = 16
 """Rows below which a product is the 8-bit kernel's."""
+MULTIPLE = 32
+"""The kernel takes sizes that are multiples of it."""
 PARTS = {"self_attn": ("qkv", ("q_proj", "k_proj", "v_proj")), "mlp": ("gate_up", ("gate_proj", "up_proj"))}
 """What is joined: in which module, under which name, of which linear layers."""
 
@@ -105,7 +107,8 @@ def fuse(model: Any, *, empty: bool = False) -> set[str]:
     ``empty``: the weights are not there yet.
     """
     layers = getattr(model.base_model, "layers", [])
-    if model.config._attn_implementation != "sdpa" or not all(type(layer).__name__ in NORMS for layer in layers):
+    known = all(type(layer).__name__ in NORMS and _whole(layer) for layer in layers)
+    if model.config._attn_implementation != "sdpa" or not known:
         return set()
     gone = set()
     for place, layer in enumerate(layers):
@@ -119,6 +122,18 @@ def fuse(model: Any, *, empty: bool = False) -> set[str]:
         layers[place] = FusedLayer(layer)
     names = [name for name, module in model.named_modules() if isinstance(module, FusedLayer)]
     return {f"{name}.{tensor}" for name in names for tensor in gone}
+
+
+def _whole(layer: Any) -> bool:
+    """Whether all its products can have 8-bit weights, so that all of them read bfloat16."""
+    joined = [[getattr(getattr(layer, owner), part) for part in parts] for owner, (_, parts) in PARTS.items()]
+    sizes = [sum(part.out_features for part in parts) for parts in joined]
+    return all(not size % MULTIPLE for size in sizes) and fits(layer.self_attn.o_proj) and fits(layer.mlp.down_proj)
+
+
+def fits(layer: torch.nn.Linear) -> bool:
+    """Whether a layer's sizes are such that it can have 8-bit weights."""
+    return not (layer.in_features % MULTIPLE or layer.out_features % MULTIPLE)
 
 
 def _joined(parts: list[Any], *, empty: bool) -> torch.nn.Linear:

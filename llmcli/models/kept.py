@@ -18,15 +18,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import __version__ as transformers_version
 
+from llmcli import __version__
 from llmcli.models import manifest
 
 WHOLE, HALF, FULL = "int8.safetensors", "bfloat16.safetensors", "model.safetensors"
 """8-bit weights and their scales; all weights in bfloat16; the checkpoint's own."""
 PREFIX, PREFIXES = "prefix-", 8
 """How files of constant prompt parts begin, and how many there are at most."""
+LARGEST = 1 << 26
+"""The most bytes of such a file."""
 ALIGNED = 64
 """Kernels of matrix products want memory that begins at a multiple of so many bytes; elsewhere one ends with a
-segmentation fault. The checkpoint's own file is not read by them."""
+segmentation fault. The checkpoint's own file holds float32, which torch's own kernels read anywhere."""
 
 
 def read(folder: Path | None, name: str) -> dict[str, torch.Tensor] | None:
@@ -34,7 +37,10 @@ def read(folder: Path | None, name: str) -> dict[str, torch.Tensor] | None:
     if folder is None or not _there(folder, name):
         return None
     aligned = ALIGNED if name != FULL else 1
-    found = load_file(folder / name)
+    try:
+        found = load_file(folder / name)
+    except (OSError, SafetensorError):
+        return None  # another process removed it just now; what is damaged, loading the whole checkpoint will say
     return {key: value.clone() if value.data_ptr() % aligned else value for key, value in found.items()}
 
 
@@ -83,7 +89,8 @@ class Prefixes:
 
     def __init__(self, folder: Path, *, facts: str) -> None:
         self._folder = folder
-        self._facts = f"{facts} {torch.__version__} {transformers_version} {torch.backends.cpu.get_cpu_capability()}"
+        versions = f"{__version__} {torch.__version__} {transformers_version}"
+        self._facts = f"{facts} {versions} {torch.backends.cpu.get_cpu_capability()}"
         """What decides the numbers, besides the weights."""
 
     def _name(self, prefix: tuple[int, ...]) -> str:
@@ -95,7 +102,9 @@ class Prefixes:
         return read(self._folder, self._name(prefix))
 
     def put(self, prefix: tuple[int, ...], tensors: Mapping[str, torch.Tensor]) -> None:
-        """Keep the tensors of a prefix; the oldest go where there are too many."""
+        """Keep the tensors of a prefix, unless they are large; the oldest go where there are too many."""
+        if sum(tensor.nbytes for tensor in tensors.values()) > LARGEST:
+            return
         write(self._folder, self._name(prefix), tensors)
         with contextlib.suppress(OSError), manifest.locked(self._folder):
             files = sorted(self._folder.glob(f"{PREFIX}*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
@@ -123,7 +132,8 @@ def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
     joined = fused.fuse(model, empty=True)
     found = model.load_state_dict(rest, strict=False, assign=True)
     model.tie_weights()
-    rounded = {f"{layer}.weight" for layer in quantization.layers(model)}
+    # In bfloat16 the weights that are rounded are there too, for many rows.
+    rounded = {f"{layer}.weight" for layer in quantization.layers(model)} if dtype != torch.bfloat16 else set()
     if set(found.missing_keys) - rounded - set(model.all_tied_weights_keys) or set(found.unexpected_keys) - joined:
         return None
     if set(whole) != quantization.names(model):

@@ -15,7 +15,7 @@ from typing import Any
 from llmcli.batching import out_of_memory
 from llmcli.config import RunConfig
 from llmcli.errors import ModelError, UsageError
-from llmcli.models import manifest, store
+from llmcli.models import store
 from llmcli.pipelines import Model, Report
 
 KINDS = {
@@ -67,11 +67,12 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
         "window": config.model.context_window or context_window(model.config, tokenizer),
         "batch_size": size if isinstance(size, int) else None,
     }
-    if config.model.pipeline == "causal" and (stored := _stored(folder)):
+    if config.model.pipeline == "causal" and (stored := _stored(folder, config)):
         from llmcli.models import kept
 
         weights = "int8" if _quantized(config, str(model.device.type)) else "whole"
-        options["prefixes"] = kept.Prefixes(stored, facts=f"{model.dtype} {weights} {model.device}")
+        facts = f"{store.identity(config.model)} {model.dtype} {weights} {model.device}"
+        options["prefixes"] = kept.Prefixes(stored, facts=facts)
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
@@ -109,7 +110,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     pickled = _pickled(folder, config)
     with _told(folder, pickled=pickled):
         tokenizer = _tokenizer(folder, config)
-        model = kept.restored(_stored(folder), auto, dtype) if quantized else None
+        model = kept.restored(_stored(folder, config), auto, dtype) if quantized else None
         if model is not None:
             return model, tokenizer
         model, info = auto.from_pretrained(
@@ -119,7 +120,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
     model = model.eval().to(device)
-    return (quantization.int8(model, _stored(folder)) if quantized else model), tokenizer
+    return (quantization.int8(model, _stored(folder, config)) if quantized else model), tokenizer
 
 
 @contextlib.contextmanager
@@ -145,7 +146,7 @@ def _tokenizer(folder: Path, config: RunConfig) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     path = folder / "tokenizer.json"
-    converted = _stored(folder) is not None and config.model.source.hub is None
+    converted = _stored(folder, config) is not None and config.model.source.hub is None
     if not converted or not path.is_file():
         with warnings.catch_warnings():
             # Marian's recommends a library that it does not need.
@@ -182,9 +183,9 @@ def pick_device(name: str | None) -> str:
     return name
 
 
-def _stored(folder: Path) -> Path | None:
-    """The folder, where it is the store's: nothing is written into a folder of the user's."""
-    return folder if manifest.read(folder) is not None else None
+def _stored(folder: Path, config: RunConfig) -> Path | None:
+    """The folder, where it is the store's: nothing is written into a folder of the user's, nor believed of it."""
+    return folder if store.folder(config.model.source, name=config.model.name) is not None else None
 
 
 def _quantized(config: RunConfig, device: str) -> bool:

@@ -29,9 +29,13 @@ def write(folder: Path, **facts: str) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the right to add files and to remove them. Raises OSError where the folder cannot be written."""
+    """Hold the right to add files and to remove them.
+
+    Raises OSError where the folder cannot be written, or another process holds it: nobody waits for what can be made
+    again.
+    """
     with open(folder / "manifest.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 
@@ -71,14 +75,14 @@ def check(folder: Path, *, name: str, whole: bool = False) -> None:
     A file of the same size and time is believed, unless ``whole``: then every byte is read.
     """
     for file, facts in (read(folder) or {"files": {}})["files"].items():
-        path = folder / file
-        if not path.is_file():
+        path, stamp = folder / file, {"size": facts["size"], "mtime_ns": facts["mtime_ns"]}
+        try:
+            same = (not whole and _stamp(path) == stamp) or sha256(path) == facts["sha256"]
+        except FileNotFoundError as error:
             if facts.get("made"):
                 continue
-            raise _changed(name, f"{file} is gone")
-        if (whole or _stamp(path) != {"size": facts["size"], "mtime_ns": facts["mtime_ns"]}) and (
-            sha256(path) != facts["sha256"]
-        ):
+            raise _changed(name, f"{file} is gone") from error
+        if not same:
             raise _changed(name, f"{file} has changed since it was stored")
 
 

@@ -32,8 +32,6 @@ MANY = 64
 (2048, 640) 0.8 of its time at 128 rows, 0.65 from 480 rows on."""
 BLOCK = 512 * 640
 """Weights of a block."""
-MULTIPLE = 32
-"""The kernel takes sizes that are multiples of it."""
 
 
 class Int8Linear(torch.nn.Module):
@@ -117,9 +115,12 @@ def int8(model: Any, folder: Path | None = None) -> Any:
         tensors = {name: tensor for key, layer in found.items() for name, tensor in _rounded(key, layer.weight)}
         if folder is not None:
             kept.write(folder, kept.WHOLE, tensors)
-    if folder is not None and model.dtype == torch.bfloat16 and kept.read(folder, kept.HALF) is None:
+    if folder is not None and model.dtype == torch.bfloat16:
         tied = set(model.all_tied_weights_keys)
-        kept.write(folder, kept.HALF, {name: w for name, w in model.state_dict().items() if name not in tied})
+        half = {name: weight for name, weight in model.state_dict().items() if name not in tied}
+        if set(kept.read(folder, kept.HALF) or {}) != set(half):
+            kept.discard(folder, kept.HALF)
+            kept.write(folder, kept.HALF, half)
     return replaced(model, tensors)
 
 
@@ -127,7 +128,7 @@ def layers(model: Any) -> dict[str, Any]:
     """The linear layers that can be quantized, by name."""
     return {
         name: layer for name, layer in model.named_modules()
-        if type(layer) is torch.nn.Linear and not (layer.in_features % MULTIPLE or layer.out_features % MULTIPLE)
+        if type(layer) is torch.nn.Linear and fused.fits(layer)
     }  # fmt: skip
 
 

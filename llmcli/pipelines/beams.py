@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -73,7 +74,17 @@ class BeamSearch:
     def able(self, config: GenerationConfig) -> bool:
         """Whether the search with these settings is done here."""
         plain = all(self._setting(config, name, usual) == usual for name, usual in PLAIN.items())
-        return config.num_beams > 1 and plain and self._setting(config, "early_stopping") != "never"
+        return (config.num_beams > 1 and plain and self._setting(config, "early_stopping") != "never"
+                and self._prefixes.plain and self._known)  # fmt: skip
+
+    @cached_property
+    def _known(self) -> bool:
+        """Whether the scores that are computed here are the model's own, tried on one token."""
+        ids = torch.tensor([[0]], device=self._model.device)
+        with torch.inference_mode():
+            own = self._model(input_ids=ids).logits[0, -1].float()
+            here = scores.logits(self._model, self._model.base_model(input_ids=ids).last_hidden_state[0, -1:])[0]
+        return own.shape == here.shape and torch.allclose(own, here, rtol=1e-2, atol=1e-2)
 
     def _setting(self, config: GenerationConfig, name: str, usual: Any = None) -> Any:
         """A setting; where it is unset the checkpoint's own, or the usual one."""
@@ -124,14 +135,14 @@ class BeamSearch:
         self, rows: Sequence[Row], states: torch.Tensor, width: int
     ) -> list[tuple[list[Hypothesis], list[int]]]:
         """For each row the ``width`` likeliest longer texts, best first, and the beams that they come from."""
-        width = min(width, self._model.config.vocab_size)
         values, ids = scores.likeliest(self._model, states, width)
+        each = values.shape[1]
         sizes = [len(row.tokens) for row in rows]
         found = []
         for row, own, tokens in zip(rows, torch.split(values.cpu(), sizes), torch.split(ids.cpu(), sizes), strict=True):
             total = own + torch.tensor(row.scores)[:, None]
-            best, places = total.flatten().topk(width)
-            parents = [place // width for place in places.tolist()]
+            best, places = total.flatten().topk(min(width, total.numel()))
+            parents = [place // each for place in places.tolist()]
             longer = [[*row.tokens[parent], token]
                       for parent, token in zip(parents, tokens.flatten()[places].tolist(), strict=True)]  # fmt: skip
             found.append((list(zip(best.tolist(), longer, strict=True)), parents))

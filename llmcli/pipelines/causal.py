@@ -64,7 +64,9 @@ class CausalModel:
             return found
 
         longest = max(map(len, encoded), default=0) + (generation.max_new_tokens or 0)
-        return self._batches(encoded, work, budget=budget, padded=longest <= self._padded)
+        found = self._batches(encoded, work, budget=budget, padded=longest <= self._padded)
+        self._prefixes.forget()
+        return found
 
     def _resumed(self, prompt: Encoded) -> Encoded:
         """The prompt behind its beginning, where :meth:`ending` has read that just now."""
@@ -133,9 +135,8 @@ class CausalModel:
             self.encoder.prompt(Rendered(messages=({"role": "user", "content": content},))).row
             for content in (text, text + ".")
         )
-        same = next((i for i, (a, b) in enumerate(zip(open_ended, closed, strict=False)) if a != b), None)
-        if same is None:
-            raise ModelError("the chat template leaves out the message", code="bad-template", hint="try --raw")
+        pairs = zip(open_ended, closed, strict=False)
+        same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(open_ended) - 1)
         ends = [open_ended[same], *(self.encoder.ids(mark)[-1] for mark in ".?!")]
         with torch.inference_mode():
             log_p = scores.log_p(self.model, self._prefixes.begin(open_ended[:same])[0, -1])

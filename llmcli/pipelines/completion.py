@@ -86,7 +86,8 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
         cache = self._prefixes.expand(tuple(inputs["prefix"]), len(ids))
         found = self._beams(ids, inputs["attention_mask"], cache, config, ends=ends(config), stop=stop)
         wanted = config.num_return_sequences
-        hypotheses = [one for row in found for one in (row + [(NEVER, [])] * wanted)[:wanted]]
+        rest = [(NEVER, [min(ends(config))])] * wanted
+        hypotheses = [one for row in found for one in (row + rest)[:wanted]]
         made, scores = [tokens for _, tokens in hypotheses], [score for score, _ in hypotheses]
         return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
 

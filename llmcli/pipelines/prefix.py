@@ -98,6 +98,9 @@ class PrefixCache:
         self._placed = "position_ids" in known
         self._held = "cache" if "cache" in known else "past_key_values"
         """What the model calls a cache: transformers 5.24 has another name for it than 5.23."""
+        kinds = set(getattr(model.config, "layer_types", None) or ())
+        self.plain = self._held in known and kinds <= {"full_attention", "sliding_attention"}
+        """Whether a cache is keys and values alone; some families keep other states too."""
         self.shared = model.config._attn_implementation == NAME
         """Whether rows share one copy of the prefix, and windows count tokens: unless attention is its own."""
 
@@ -117,9 +120,16 @@ class PrefixCache:
     def begin(self, ids: Sequence[int]) -> torch.Tensor:
         """Read a prompt's beginning, (1, width, hidden); who goes on with it then need not read it again."""
         cache, given = DynamicCache(), torch.tensor([ids], device=self._model.device)
+        if not self.plain:
+            found: torch.Tensor = self._model.base_model(input_ids=given).last_hidden_state
+            return found
         hidden = self.read(given, torch.ones_like(given), cache)
         self.begun = tuple(ids), cache
         return hidden
+
+    def forget(self) -> None:
+        """No prompt goes on with what was begun."""
+        self.begun = (), DynamicCache()
 
     def _known(self, prefix: tuple[int, ...]) -> DynamicCache | None:
         """The cache of a prefix that another process computed."""

@@ -82,6 +82,8 @@ class Encoder:
         if prompt.gap is not None:
             return Encoded((), tuple(self._around(*prompt.gap)))
         if prompt.messages:
+            if not self._passes_on:
+                raise ModelError("the chat template leaves out the message", code="bad-template", hint="try --raw")
             return Encoded((), tuple(self._chat(list(prompt.messages))))
         if prompt.prefix not in self._prefixes:
             self._prefixes[prompt.prefix] = tuple(self.tokenizer(prompt.prefix)["input_ids"])
@@ -101,6 +103,12 @@ class Encoder:
         first, second, last = self._marks
         begin = self.tokenizer("")["input_ids"]
         return [*begin, first, *self.ids(before), second, *self.ids(after), last]
+
+    @cached_property
+    def _passes_on(self) -> bool:
+        """Whether the chat template passes the user's message on."""
+        first, other = (self._chat([{"role": "user", "content": content}]) for content in ("a", "b"))
+        return first != other
 
     def _chat(self, messages: Sequence[Any]) -> list[int]:
         with _time_limit():

@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str]) -> tuple[Request, Channel] | None:
     """
     if os.environ.get("LLMCLI_WORKER") == "off":
         return None
-    if "_LLMCLI_COMPLETE" in os.environ or any(argument.partition("=")[0] in HERE for argument in arguments):
+    if "_LLMCLI_COMPLETE" in os.environ or any(map(_here_alone, arguments)):
         return None
     try:
         channel = reach(address.find(), timeout=QUICK)
@@ -58,6 +58,11 @@ def parse(arguments: Sequence[str]) -> tuple[Request, Channel] | None:
     return None
 
 
+def _here_alone(argument: str) -> bool:
+    """Whether an argument must be read in this process, or may name one of its files."""
+    return argument.partition("=")[0] in HERE or "/dev/" in argument or "/proc/" in argument
+
+
 def session(request: Request, *, report: Preparing, channel: Channel | None = None) -> Session:
     """The session of a request: the worker's where it is wanted and possible, else one in this process.
 
@@ -69,10 +74,15 @@ def session(request: Request, *, report: Preparing, channel: Channel | None = No
         return _local(request, report)
     terminal = sys.stderr is not None and sys.stderr.isatty()
     try:
-        channel = channel or connect(start=mode == "on" or terminal)
-        if channel is None:
-            return _local(request, report)
-        ready = _opened(channel, request, report)
+        ready = _opened(channel, request, report) if channel else None
+    except Broken:
+        ready = None  # reading the input took this process longer than the worker waits
+    try:
+        if channel is None or ready is None:
+            channel = connect(start=mode == "on" or terminal)
+            if channel is None:
+                return _local(request, report)
+            ready = _opened(channel, request, report)
     except (Broken, WorkerError) as error:
         _say(request, f"the worker cannot be used ({error})")
         return _local(request, report)

@@ -5,7 +5,7 @@ The worker speaks first::
     < hello {source}
     > status | stop                                    < status {…} | stopping
     > parse {arguments, environment, folder}             < request {…} | unread
-    > open {task, flags, offline, environment, folder}   < ready {model, window, seed, …} | error
+    > open {task, flags, offline, environment, folder}   < report* (ready {model, window, seed, …} | error)
     > answer {records, stream}                         < (busy | report | text)* (results | error)
 
 A client says nothing while it waits; hanging up cancels its work.

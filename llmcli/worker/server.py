@@ -125,8 +125,9 @@ class Server:
         message = await peer.receive(timeout=protocol.FIRST)
         if message["kind"] == "parse":
             loop = asyncio.get_running_loop()
+            self._used = time.monotonic()
             await peer.send(await loop.run_in_executor(self._resolver, sessions.parsed, message))
-            message = await peer.receive(timeout=protocol.FIRST)
+            message = await peer.receive(timeout=protocol.SILENCE)
         if message["kind"] == "status":
             await peer.send(self._status())
         elif message["kind"] == "stop":
