@@ -1,8 +1,4 @@
-"""What the store keeps beside a checkpoint for the next time, and models made of it without reading the rest.
-
-Rounded weights take the place of those that they were made of; what remains is mapped, and read where it is used. Of a
-table of 262,144 embeddings that is a few rows.
-"""
+"""What the store keeps beside a checkpoint for the next time: rounded weights, and what constant prompts came to."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -111,33 +106,3 @@ class Prefixes:
             for file in files[:-PREFIXES]:
                 manifest.remove(self._folder, file.name)
                 file.unlink(missing_ok=True)
-
-
-def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
-    """The 8-bit model of a stored checkpoint that was loaded before; None where it has to be loaded whole.
-
-    ``auto`` is the class of transformers that loads it, ``dtype`` of the weights that are not rounded.
-    """
-    from transformers import AutoConfig, GenerationConfig
-    from transformers.initialization import no_init_weights, no_tie_weights
-
-    from llmcli.models import fused, quantization
-
-    whole, rest = read(folder, WHOLE), read(folder, HALF if dtype == torch.bfloat16 else FULL)
-    if folder is None or whole is None or rest is None or any(weight.dtype != dtype for weight in rest.values()):
-        return None
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    with no_init_weights(), no_tie_weights():
-        model = auto.from_config(config, dtype=dtype, trust_remote_code=False)
-    joined = fused.fuse(model, empty=True)
-    found = model.load_state_dict(rest, strict=False, assign=True)
-    model.tie_weights()
-    # In bfloat16 the weights that are rounded are there too, for many rows.
-    rounded = {f"{layer}.weight" for layer in quantization.layers(model)} if dtype != torch.bfloat16 else set()
-    if set(found.missing_keys) - rounded - set(model.all_tied_weights_keys) or set(found.unexpected_keys) - joined:
-        return None
-    if set(whole) != quantization.names(model):
-        return None
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return quantization.replaced(model.eval(), whole)

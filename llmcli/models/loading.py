@@ -102,7 +102,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
     import transformers
 
-    from llmcli.models import kept, quantization
+    from llmcli.models import quantization
 
     auto = getattr(transformers, HEADS[config.model.pipeline])
     device = pick_device(config.settings.device)
@@ -110,7 +110,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     pickled = _pickled(folder, config)
     with _told(folder, pickled=pickled):
         tokenizer = _tokenizer(folder, config)
-        model = kept.restored(_stored(folder, config), auto, dtype) if quantized else None
+        model = quantization.restored(_stored(folder, config), auto, dtype) if quantized else None
         if model is not None:
             return model, tokenizer
         model, info = auto.from_pretrained(

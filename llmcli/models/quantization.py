@@ -124,6 +124,37 @@ def int8(model: Any, folder: Path | None = None) -> Any:
     return replaced(model, tensors)
 
 
+def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
+    """The 8-bit model of a stored checkpoint that was loaded before; None where it has to be loaded whole.
+
+    Rounded weights take the place of those that they were made of; what remains is mapped, and read where it is used:
+    of a table of 262,144 embeddings a few rows. ``auto`` is the class of transformers that loads it, ``dtype`` of the
+    weights that are not rounded.
+    """
+    from transformers import AutoConfig, GenerationConfig
+    from transformers.initialization import no_init_weights, no_tie_weights
+
+    whole = kept.read(folder, kept.WHOLE)
+    rest = kept.read(folder, kept.HALF if dtype == torch.bfloat16 else kept.FULL)
+    if folder is None or whole is None or rest is None or any(weight.dtype != dtype for weight in rest.values()):
+        return None
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with no_init_weights(), no_tie_weights():
+        model = auto.from_config(config, dtype=dtype, trust_remote_code=False)
+    joined = fused.fuse(model, empty=True)
+    found = model.load_state_dict(rest, strict=False, assign=True)
+    model.tie_weights()
+    # In bfloat16 the weights that are rounded are there too, for many rows.
+    rounded = {f"{layer}.weight" for layer in layers(model)} if dtype != torch.bfloat16 else set()
+    if set(found.missing_keys) - rounded - set(model.all_tied_weights_keys) or set(found.unexpected_keys) - joined:
+        return None
+    if set(whole) != names(model):
+        return None
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return replaced(model.eval(), whole)
+
+
 def layers(model: Any) -> dict[str, Any]:
     """The linear layers that can be quantized, by name."""
     return {
