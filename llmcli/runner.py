@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -158,6 +157,8 @@ def windows(records: Iterator[Record], *, size: int) -> Iterator[list[Record]]:
 def _key(record: Record, seen: Seen) -> str:
     """What finds a row again in a changed input: its id, if it has one, its text, and which of equals it is."""
     own = f"{type(record.id).__name__}:{record.id}" if record.named else ""
+    import hashlib
+
     content = "\0".join([own, record.text, *(str(record.fields.get(name, "")) for name in ("question", "context"))])
     digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
     return f"{digest}:{seen.count(digest)}"
@@ -167,4 +168,6 @@ def _seed(seed: int | None, key: str) -> int | None:
     """A seed of the row's own, the same wherever the row stands."""
     if seed is None:
         return None
+    import hashlib
+
     return int.from_bytes(hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=4).digest(), "big")
