@@ -20,7 +20,7 @@ NORMS = {
 }  # fmt: skip
 """The norms before and behind attention, and before and behind the feed-forward layer, of each kind of layer."""
 FEW = 16
-"""Rows below which a product is the 8-bit kernel's."""
+"""Tokens below which what is between two products stays bfloat16, as the 8-bit kernel reads and writes it."""
 MULTIPLE = 32
 """The kernel takes sizes that are multiples of it."""
 PARTS = {"self_attn": ("qkv", ("q_proj", "k_proj", "v_proj")), "mlp": ("gate_up", ("gate_proj", "up_proj"))}
@@ -69,7 +69,6 @@ class FusedLayer(torch.nn.Module):
         """(rows, tokens, width) to (rows, tokens, width), as the layer that it stands for."""
         before, behind, before_mlp, behind_mlp = self._norms
         mlp, held = self.mlp, cache if cache is not None else past_key_values
-        # The 8-bit kernel of few rows reads and writes bfloat16: what is between two products stays so.
         few = hidden_states.shape[0] * hidden_states.shape[1] < FEW
         kind = torch.bfloat16 if few else hidden_states.dtype
         mixed = self.self_attn.qkv(before(hidden_states).to(kind)).to(hidden_states.dtype)

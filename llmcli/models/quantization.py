@@ -46,7 +46,7 @@ class Int8Linear(torch.nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(…, in) to (…, out), in the type that came."""
-        flat = states.view(-1, states.shape[-1]) if states.is_contiguous() else states.reshape(-1, states.shape[-1])
+        flat = states.reshape(-1, states.shape[-1])
         if self.dense is not None and len(flat) > FEW:
             return torch.nn.functional.linear(states, self.dense, self.bias)
         if _blocks() and len(flat) >= MANY:
