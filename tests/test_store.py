@@ -55,3 +55,26 @@ def test_what_a_killed_builder_left_is_removed(tmp_path: Path):
     with pytest.raises(ModelError):
         store.checkpoint(model(), offline=True, report=SILENT)
     assert not left.exists()
+
+
+def test_a_gguf_file_is_read_once_and_as_the_library_reads_it(tmp_path: Path):
+    import gguf
+
+    from llmcli.models.gguf import read_once
+
+    path = tmp_path / "x.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_token_list(["<s>", "é", "\n"])
+    writer.add_token_scores([0.0, -1.5, 2.0])
+    writer.add_context_length(512)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    plain = gguf.GGUFReader(path)
+    with read_once():
+        read = gguf.GGUFReader(str(path))
+        assert gguf.GGUFReader(str(path)) is read
+    assert gguf.GGUFReader is type(plain)
+    assert {name: field.contents() for name, field in read.fields.items()} == {
+        name: field.contents() for name, field in plain.fields.items()
+    }

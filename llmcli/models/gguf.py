@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
@@ -23,13 +26,13 @@ def convert(source: Path, target: Path, *, report: Report) -> None:
     place = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name,
              "local_files_only": True, "trust_remote_code": False}  # fmt: skip
     try:
-        report("tokenizer", 0.1)
-        tokenizer = AutoTokenizer.from_pretrained(**place)
-        config = AutoConfig.from_pretrained(**place)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
-        report("weights", 0.5)
-        with _quiet():
+        with _quiet(), read_once():
+            report("tokenizer", 0.1)
+            tokenizer = AutoTokenizer.from_pretrained(**place)
+            config = AutoConfig.from_pretrained(**place)
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config)
+            report("weights", 0.5)
             loaded = load_gguf_checkpoint(
                 str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
             )
@@ -50,6 +53,27 @@ def _save(model: Any, tensors: dict[str, torch.Tensor], target: Path) -> None:
     model.config.dtype = torch.float32
     with _quiet():
         model.save_pretrained(target)
+
+
+class _Reader(gguf.GGUFReader):  # type: ignore[misc]
+    """Reads a vocabulary of 262,144 strings from a plain array: each slice of a memmap is a new memmap, slowly."""
+
+    data: Any
+
+    def _get(self, *arguments: Any, **options: Any) -> Any:
+        self.data = np.asarray(self.data)
+        return super()._get(*arguments, **options)
+
+
+@contextlib.contextmanager
+def read_once() -> Iterator[None]:
+    """Within, transformers, which reads a GGUF file anew for tokenizer, config and weights, is given one reader."""
+    original = gguf.GGUFReader
+    gguf.GGUFReader = cache(_Reader)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = original
 
 
 @contextlib.contextmanager
