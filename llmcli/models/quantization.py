@@ -30,7 +30,7 @@ take 0.5 to 0.7 of the time for an output matrix of (262144, 640), 32 rows twice
 MANY = 64
 """Rows from which blocks of float32 are quicker than the kernel, measured on a processor with AVX2: for a matrix of
 (2048, 640) 0.8 of its time at 128 rows, 0.65 from 480 rows on."""
-BLOCK = 512 * 640
+BLOCK = 1024 * 640
 """Weights of a block."""
 
 
@@ -67,7 +67,7 @@ class Int8Linear(torch.nn.Module):
 
     def blocks(self, rows: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
         """(rows, in) to blocks of (channels, rows) in float32, and each one's first channel."""
-        size = max(4 * BLOCK // rows.shape[1], 1)
+        size = max(2 * BLOCK // rows.shape[1], 1)
         columns = rows.float().t()
         for begin in range(0, len(self.weight), size):
             part = slice(begin, begin + size)
@@ -96,7 +96,7 @@ def _wide(whole: torch.Tensor) -> torch.Tensor:
     """Whole numbers as float32, in memory that the thread's next call uses again: fresh memory takes longer."""
     if getattr(_scratch, "kept", None) is None or _scratch.kept.numel() < whole.numel():
         with torch.inference_mode(False):  # what is made inside could not be written to outside
-            _scratch.kept = torch.empty(max(whole.numel(), 4 * BLOCK))
+            _scratch.kept = torch.empty(max(whole.numel(), 2 * BLOCK))
     wide: torch.Tensor = _scratch.kept[: whole.numel()].view(whole.shape)
     return wide.copy_(whole)
 
