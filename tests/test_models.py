@@ -358,10 +358,10 @@ def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch
         found = []
         for model in (plain, quick):
             read = model(input_ids=ids, attention_mask=mask, use_cache=True)
-            cache, steps = next(read[key] for key in ("cache", "past_key_values") if key in read), [read.logits]
+            name, steps = next(key for key in ("cache", "past_key_values") if key in read), [read.logits]
             for step in range(3):
                 longer = torch.cat([mask, torch.ones(3, step + 1, dtype=torch.long)], dim=1)
-                held = {"past_key_values": cache}
+                held = {name: read[name]}
                 steps.append(model(input_ids=ids[:, step : step + 1], attention_mask=longer, **held).logits)
             found.append(torch.cat(steps, dim=1)[:, 7:])
     assert torch.allclose(*found, atol=1e-4)

@@ -54,7 +54,6 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|llmcli)\.")
     logging.disable_progress_bar()
     torch.set_num_threads(cores())
     from llmcli.pipelines.tokens import Encoder, context_window

@@ -61,7 +61,7 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
         extra: dict[str, Any] = {}
         if prefix:
             copies = max(config.num_beams, config.num_return_sequences)
-            extra["past_key_values"] = self._prefixes.expand(prefix, len(ids) * copies)
+            extra[self._prefixes.held] = self._prefixes.expand(prefix, len(ids) * copies)
         stop = generation.stop or []
         if stop:
             extra["stopping_criteria"] = StoppingCriteriaList([Stop(self._encoder, stop, ids.shape[1])])
@@ -109,7 +109,8 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
         begin, end = ids.shape[1], ids.shape[1] + config.max_new_tokens
         made: list[list[int]] = [[] for _ in ids]
         rows = torch.arange(len(ids), device=ids.device)
-        config, extra = copy(config), extra | {"past_key_values": extra.get("past_key_values") or DynamicCache()}
+        held = extra.get(self._prefixes.held) or DynamicCache()
+        config, extra = copy(config), extra | {self._prefixes.held: held}
         while len(rows):
             # A last row alone has nothing to leave behind.
             config.max_new_tokens = min(STEPS, end - ids.shape[1]) if len(rows) > 1 else end - ids.shape[1]
@@ -123,7 +124,7 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
                 left = torch.tensor(kept, dtype=torch.long, device=ids.device)
                 rows, ids, mask = rows[left], ids[left], mask[left]
                 if kept:
-                    extra["past_key_values"].batch_select_indices(left)
+                    held.batch_select_indices(left)
             mask = torch.cat([mask, mask.new_ones(len(mask), ids.shape[1] - mask.shape[1])], dim=1)
         return made
 

@@ -96,10 +96,10 @@ class PrefixCache:
             model.set_attn_implementation(NAME)
         known = inspect.signature(model.base_model.forward).parameters
         self._placed = "position_ids" in known
-        self._held = "cache" if "cache" in known else "past_key_values"
+        self.held = "cache" if "cache" in known else "past_key_values"
         """What the model calls a cache: transformers 5.24 has another name for it than 5.23."""
         kinds = set(getattr(model.config, "layer_types", None) or ())
-        self.plain = self._held in known and kinds <= {"full_attention", "sliding_attention"}
+        self.plain = self.held in known and kinds <= {"full_attention", "sliding_attention"}
         """Whether a cache is keys and values alone; some families keep other states too."""
         self.shared = model.config._attn_implementation == NAME
         """Whether rows share one copy of the prefix, and windows count tokens: unless attention is its own."""
@@ -160,7 +160,7 @@ class PrefixCache:
         """
         places = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]} if self._placed else {}
         read = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=True, **places,
-                                      **{self._held: cache})  # fmt: skip
+                                      **{self.held: cache})  # fmt: skip
         hidden: torch.Tensor = read.last_hidden_state
         return hidden
 
