@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from llmcli import completion, places, tasks
 from llmcli.errors import ModelError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from llmcli.schemas import Chosen, ModelConfig
+    from llmcli.schemas import Chosen
 
 app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=completion.models)]
@@ -28,8 +27,10 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: llmcli models list
     """
-    known = _known()
-    rows = [_row(model) for model in [*known, *_pulled(known)]]
+    from llmcli.models import listing
+
+    known = listing.known()
+    rows = [listing.row(model) for model in [*known, *listing.pulled(known)]]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -89,9 +90,9 @@ def verify(name: Annotated[str | None, typer.Argument(help="A model; all that ar
 
     Example: llmcli models verify
     """
-    from llmcli.models import manifest
+    from llmcli.models import listing, manifest
 
-    found = _stored() if name is None else [(name, _place(name))]
+    found = listing.stored() if name is None else [(name, _place(name))]
     for label, folder in found:
         if manifest.read(folder) is None:
             raise ModelError(f"{label} is not here", code="not-pulled", hint=f"llmcli models pull {label}")
@@ -187,42 +188,6 @@ _TAIL = """# license: {name: NAME, url: URL}
 """
 
 
-def _known() -> list[ModelConfig]:
-    from llmcli.models import names
-
-    return [model for name in places.names("models") if (model := names.named(name))]
-
-
-def _pulled(known: list[ModelConfig]) -> Iterator[ModelConfig]:
-    """Checkpoints of the Hub that are here and have no YAML: what their own files tell."""
-    from llmcli.models import inference, manifest
-    from llmcli.schemas import HubSource, ModelConfig, Source
-
-    named = {(model.source.hub.repo, model.source.hub.revision) for model in known if model.source.hub}
-    for _, folder in _stored():
-        found = manifest.read(folder) or {}
-        if "repo" in found and (found["repo"], found["revision"]) not in named:
-            source = Source(hub=HubSource(repo=found["repo"], revision=found["revision"]))
-            size = sum(facts["size"] for facts in found["files"].values())
-            try:
-                model = inference.infer(folder, name=found["repo"], source=source)
-            except ModelError:  # one that llmcli cannot run is listed too: it takes room
-                model = ModelConfig(name=found["repo"], source=source, supported_tasks=["no task that is known"])
-            yield model.model_copy(update={"size": f"{size / 1e9:.1f} GB"})
-
-
-def _row(model: ModelConfig) -> dict[str, Any]:
-    from llmcli.models import inference, manifest, store
-
-    source = model.source
-    place = source.hub.repo if source.hub else source.package.requirements[0] if source.package else str(source.path)
-    folder = None if inference.template(model) else store.folder(source, name=model.name)
-    pulled = source.path is not None or (folder is not None and manifest.read(folder) is not None)
-    able = ", ".join(model.supported_tasks) or model.abilities.removeprefix("do ")
-    return {"name": model.name, "tasks": able, "size": model.size,
-            "license": model.license.name if model.license else "", "source": place, "pulled": pulled}  # fmt: skip
-
-
 def _place(name: str) -> Path:
     """The folder in the store of a model that is known, or of a Hub id. Raises ModelError for others."""
     from llmcli.models import names, store
@@ -237,13 +202,6 @@ def _place(name: str) -> Path:
     if folder is None:
         raise ModelError(f"no stored model {name}", code="no-model", hint="llmcli models list")
     return folder
-
-
-def _stored() -> list[tuple[str, Path]]:
-    """All checkpoints of the store, by folder name."""
-    models = places.cache() / "models"
-    folders = [path for path in sorted([*models.glob("*"), *models.glob("hub/*")]) if path.is_dir()]
-    return [(path.name, path) for path in folders if path.name != "hub" and not path.name.endswith(".partial")]
 
 
 def _write(change: Any) -> None:

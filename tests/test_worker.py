@@ -21,7 +21,7 @@ from llmcli import progress
 from llmcli.errors import WorkerError
 from llmcli.records import Record
 from llmcli.request import InputOptions, OutputOptions, Request
-from llmcli.worker import address, client, control, protocol
+from llmcli.worker import address, client, connection, control, protocol
 from tests import workers
 from tests.conftest import Done, FakeModel
 
@@ -47,7 +47,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def ask() -> protocol.Channel:
-    channel = client.reach(address.find())
+    channel = connection.reach(address.find())
     assert channel is not None
     return channel
 
@@ -312,7 +312,7 @@ def test_a_removed_socket_ends_its_worker(place: Path):
 
 def test_other_code_is_replaced(place: Path):
     first = workers.start("other_code")
-    channel = client.connect(start=False)
+    channel = connection.connect(start=False)
     assert channel is not None
     assert channel.hello["pid"] != first
     workers.await_(lambda: workers.alive(place) == [channel.hello["pid"]])
@@ -387,7 +387,7 @@ def test_lost_in_the_middle_of_a_text(place: Path):
 def test_a_worker_that_cannot_start(
     cli: Callable[..., Done], fake: FakeModel, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(client, "_BOOT", "raise SystemExit(3)")
+    monkeypatch.setattr(connection, "_BOOT", "raise SystemExit(3)")
     done = cli("sentiment", "good", "-v")
     assert (done.code, done.out) == (0, "positive\t0.9896\n")
     assert len(done.err.splitlines()) == 1

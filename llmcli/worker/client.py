@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from llmcli import records
 from llmcli.errors import UsageError, WorkerError
 from llmcli.output import say
 from llmcli.records import Record, Result
-from llmcli.worker import address, protocol
+from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 
 if TYPE_CHECKING:
@@ -22,16 +20,10 @@ if TYPE_CHECKING:
     from llmcli.request import Request
     from llmcli.runner import Session
 
-CONNECT = 2.0
-"""Seconds to reach a worker that listens."""
-START = 20.0
-"""Seconds that a new worker has to listen."""
 QUICK = 1.0
 """Seconds that a worker has to parse a command line; then it is parsed here."""
 HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file")
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
-_BOOT = ("import sys; sys.path.insert(0, sys.argv[1]); import llmcli; sys.path.remove(sys.argv[1]); "
-         "from llmcli.worker.process import main; main(sys.argv[2:])")  # fmt: skip
 
 
 def parse(arguments: Sequence[str]) -> tuple[Request, Channel] | None:
@@ -44,7 +36,7 @@ def parse(arguments: Sequence[str]) -> tuple[Request, Channel] | None:
     if "_LLMCLI_COMPLETE" in os.environ or any(map(_here_alone, arguments)):
         return None
     try:
-        channel = reach(address.find(), timeout=QUICK)
+        channel = connection.reach(address.find(), timeout=QUICK)
         if channel is None:
             return None
         if channel.hello["source"] == address.source():
@@ -79,7 +71,7 @@ def session(request: Request, *, report: Preparing, channel: Channel | None = No
         ready = None  # reading the input took this process longer than the worker waits
     try:
         if channel is None or ready is None:
-            channel = connect(start=mode == "on" or terminal)
+            channel = connection.connect(start=mode == "on" or terminal)
             if channel is None:
                 return _local(request, report)
             ready = _opened(channel, request, report)
@@ -126,20 +118,7 @@ def _opened(channel: Channel, request: Request, report: Preparing) -> Message:
     channel.send({"kind": "open", "task": request.task, "flags": request.flags, "offline": request.offline, **_here()})
     while (message := channel.receive())["kind"] == "report":
         report(message["stage"], message["share"])
-    return _checked(message, "ready")
-
-
-def _expect(channel: Channel, kind: str, *, timeout: float = protocol.SILENCE) -> Message:
-    """The next message, of this kind. Raises Broken, or the error that came instead."""
-    return _checked(channel.receive(timeout=timeout), kind)
-
-
-def _checked(message: Message, kind: str) -> Message:
-    if message["kind"] == "error":
-        raise protocol.unpack_error(message)
-    if message["kind"] != kind:
-        raise Broken(f"it said {message['kind']}, not {kind}")
-    return message
+    return connection.checked(message, "ready")
 
 
 class Remote:
@@ -196,74 +175,3 @@ class Remote:
     def close(self) -> None:
         """See Session. Hanging up cancels what the worker still does."""
         self._channel.close()
-
-
-def connect(*, start: bool) -> Channel | None:
-    """A connection to a worker that runs this code; one that runs other code is replaced.
-
-    None where there is no worker, and none is to be started. Raises Broken, WorkerError.
-    """
-    place = address.find()
-    channel = reach(place)
-    if channel is None:
-        return launch(place) if start else None
-    if channel.hello["source"] == address.source():
-        return channel
-    channel.send({"kind": "stop"})
-    _expect(channel, "stopping", timeout=protocol.FIRST)
-    channel.close()
-    return launch(place)
-
-
-def reach(place: address.Address, *, timeout: float | None = None) -> Channel | None:
-    """A connection to the worker at this address, whatever code it runs; None where nobody listens.
-
-    Raises WorkerError for a folder or a worker that is not ours, Broken for one that does not answer.
-    """
-    if not place.socket.parent.exists():
-        return None
-    address.check(place.socket.parent)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(CONNECT)
-    try:
-        sock.connect(str(place.socket))
-    except (FileNotFoundError, ConnectionRefusedError):
-        sock.close()
-        return None
-    except OSError as error:
-        sock.close()
-        raise Broken(error.strerror or "it does not answer") from error
-    pid, owner = address.peer(sock)
-    if owner != os.getuid():
-        raise WorkerError("the worker is another user's", code="worker-owner")
-    channel = Channel(sock)
-    channel.hello = _expect(channel, "hello", timeout=timeout or protocol.FIRST) | {"pid": pid}
-    return channel
-
-
-def launch(place: address.Address, *options: str) -> Channel:
-    """Start a worker, or find the one that somebody else starts at the same time.
-
-    Raises WorkerError where none listens in time.
-    """
-    import subprocess
-
-    from llmcli import places
-
-    address.make(place.socket.parent)
-    try:
-        place.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(place.log, "ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-c", _BOOT, str(places.PACKAGE.parent), *options],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True, cwd="/",
-            )  # fmt: skip
-    except OSError as error:
-        raise WorkerError(f"no worker can be started: {error.strerror or error}", code="worker-start") from error
-    end = time.monotonic() + START
-    while time.monotonic() < end and child.poll() in (None, 0):
-        channel = reach(place)
-        if channel is not None:
-            return channel
-        time.sleep(0.01)
-    raise WorkerError("no worker could be started", code="worker-start", hint=f"see {place.log}")

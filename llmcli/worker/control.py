@@ -8,7 +8,7 @@ import signal
 from typing import Any
 
 from llmcli.errors import WorkerError
-from llmcli.worker import address, client, protocol
+from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken
 
 PATIENCE = 35.0
@@ -19,11 +19,11 @@ def start(*, keep_alive: float | None, memory: float | None) -> str:
     """Start a worker unless one with this code runs. Raises WorkerError."""
     place = address.find()
     try:
-        channel = client.connect(start=False)
+        channel = connection.connect(start=False)
         if channel is not None:
             return f"the worker runs already: pid {channel.hello['pid']}"
         options = ["" if value is None else str(value) for value in (keep_alive, memory)]
-        return f"the worker is ready: pid {client.launch(place, *options).hello['pid']}"
+        return f"the worker is ready: pid {connection.launch(place, *options).hello['pid']}"
     except Broken as error:
         raise WorkerError(f"the worker cannot be reached: {error}", hint="llmcli worker stop") from error
 
@@ -31,7 +31,7 @@ def start(*, keep_alive: float | None, memory: float | None) -> str:
 def status() -> dict[str, Any]:
     """What the worker says of itself; ``running`` is False where there is none. Raises WorkerError."""
     try:
-        channel = client.reach(address.find())
+        channel = connection.reach(address.find())
         if channel is None:
             return {"running": False}
         channel.send({"kind": "status"})
@@ -46,7 +46,7 @@ def stop() -> str:
     """Stop the worker and wait for its end. One that does not listen is killed. Raises WorkerError."""
     place = address.find()
     try:
-        channel = client.reach(place)
+        channel = connection.reach(place)
         if channel is None:
             return "no worker is running"
         channel.send({"kind": "stop"})
