@@ -24,12 +24,13 @@ def stored(tiny_causal: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def scores(cli: Callable[..., Done], folder: Path, *arguments: str) -> dict[str, float]:
-    model = "org/tiny" if "hub" in folder.parts else str(folder)
-    done = cli("sentiment", "-m", model, "--offline", "--json", "--all-scores", *arguments, "a good day")
-    assert done.code == 0, done.err
-    found: dict[str, float] = json.loads(done.out)["scores"]
-    return found
+def answers(cli: Callable[..., Done], folder: Path, *arguments: str) -> tuple[dict[str, float], str]:
+    """What a label's scores and a text say of the weights; behind a long prompt, and behind none."""
+    model = ["-m", "org/tiny" if "hub" in folder.parts else str(folder), "--offline", *arguments, "a good day"]
+    done = cli("sentiment", "--json", "--all-scores", *model)
+    text = cli("generate", "--raw", "--max-new-tokens", "12", *model)
+    assert (done.code, text.code) == (0, 0), done.err + text.err
+    return json.loads(done.out)["scores"], text.out
 
 
 def refuse(*_: Any, **__: Any) -> None:
@@ -44,41 +45,64 @@ def test_a_second_load_reads_what_is_kept(cli, stored: Path, monkeypatch: pytest
     from llmcli.models import quantization
 
     monkeypatch.setattr(loading, "bfloat16", lambda: half)
-    first = scores(cli, stored)
+    first = answers(cli, stored)
     names = {kept.WHOLE, kept.HALF} if half else {kept.WHOLE}
     assert names <= set(manifest.read(stored)["files"])  # type: ignore[index]
     for owner, name in ((AutoModelForCausalLM, "from_pretrained"), (quantization, "_rounded"),
                         (PrefixCache, "_computed")):  # fmt: skip
         monkeypatch.setattr(owner, name, refuse)
-    assert scores(cli, stored) == first
+    assert answers(cli, stored) == first
 
 
 def test_what_is_kept_is_of_one_number_format(cli, stored: Path):
     """Prefixes of 8-bit weights are not those of 32-bit ones."""
-    whole = scores(cli, stored, "--dtype", "float32")
-    scores(cli, stored)
+    whole = answers(cli, stored, "--dtype", "float32")
+    answers(cli, stored)
     assert len(list(stored.glob("prefix-*.safetensors"))) == 2
-    assert scores(cli, stored, "--dtype", "float32") == whole
+    assert answers(cli, stored, "--dtype", "float32") == whole
+
+
+def test_pulled_anew_while_weights_are_rounded(cli, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The answer, and what is kept, are of the new commit."""
+    from safetensors.torch import load_file, save_file
+
+    newer = tmp_path / "newer"
+    shutil.copytree(stored, newer)
+    changed = {name: weight.flip(0).contiguous() for name, weight in load_file(newer / kept.FULL).items()}
+    save_file(changed, newer / kept.FULL, metadata={"format": "pt"})
+    manifest.write(newer, repo="org/tiny", revision="main", commit="beef")
+    mine = shutil.copytree(newer, tmp_path / "mine")
+    write = kept.write
+
+    def pulled(*arguments: Any) -> None:
+        if newer.exists():
+            shutil.rmtree(stored)
+            newer.rename(stored)
+        write(*arguments)
+
+    monkeypatch.setattr(kept, "write", pulled)
+    for _ in range(2):
+        assert answers(cli, stored) == answers(cli, mine)
 
 
 def test_a_user_s_folder_is_left_as_it_is(cli, tiny_causal: Path, tmp_path: Path):
     folder = tmp_path / "mine"
     shutil.copytree(tiny_causal, folder)
     before = sorted(folder.iterdir())
-    scores(cli, folder)
+    answers(cli, folder)
     assert sorted(folder.iterdir()) == before
 
 
 def test_a_copy_of_a_stored_folder_is_the_user_s(cli, stored: Path, tmp_path: Path):
     """Its weights may have been trained on: nothing that was made of the old ones is used."""
-    scores(cli, stored)
+    answers(cli, stored)
     copy = tmp_path / "copy"
     shutil.copytree(stored, copy)
     before = {path: path.stat().st_mtime_ns for path in copy.iterdir()}
     for name in (kept.WHOLE, *(path.name for path in copy.glob("prefix-*"))):
         (copy / name).write_bytes(b"of no use")
         before[copy / name] = (copy / name).stat().st_mtime_ns
-    assert scores(cli, copy) == scores(cli, stored)
+    assert answers(cli, copy) == answers(cli, stored)
     assert {path: path.stat().st_mtime_ns for path in copy.iterdir()} == before
 
 
@@ -86,16 +110,16 @@ def test_bfloat16_weights_of_an_earlier_version_are_replaced(cli, stored: Path, 
     import torch
 
     monkeypatch.setattr(loading, "bfloat16", lambda: True)
-    first = scores(cli, stored)
+    first = answers(cli, stored)
     for name in (kept.WHOLE, kept.HALF):
         kept.discard(stored, name)
         kept.write(stored, name, {"model.norm.weight": torch.ones(32, dtype=torch.bfloat16)})
-    assert scores(cli, stored) == first
-    assert scores(cli, stored) == first
+    assert answers(cli, stored) == first
+    assert answers(cli, stored) == first
 
 
 def test_a_damaged_prefix_is_refused(cli, stored: Path):
-    scores(cli, stored)
+    answers(cli, stored)
     path = next(stored.glob("prefix-*.safetensors"))
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
@@ -105,10 +129,10 @@ def test_a_damaged_prefix_is_refused(cli, stored: Path):
 
 
 def test_what_is_gone_is_made_again(cli, stored: Path):
-    first = scores(cli, stored)
+    first = answers(cli, stored)
     for path in [*stored.glob("prefix-*.safetensors"), stored / kept.WHOLE]:
         path.unlink()
-    assert scores(cli, stored) == first
+    assert answers(cli, stored) == first
     assert (stored / kept.WHOLE).is_file()
 
 
@@ -116,7 +140,7 @@ def test_what_an_earlier_version_kept_is_replaced(cli, stored: Path):
     import torch
 
     kept.write(stored, kept.WHOLE, {"other": torch.zeros(64, dtype=torch.int8)})
-    assert scores(cli, stored) == scores(cli, stored)
+    assert answers(cli, stored) == answers(cli, stored)
     assert "other" not in (kept.read(stored, kept.WHOLE) or {"other": None})
 
 

@@ -104,7 +104,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
     from llmcli.models import quantization
 
     auto = getattr(transformers, HEADS[config.model.pipeline])
-    device = pick_device(config.settings.device)
+    weights, device = store.identity(config.model), pick_device(config.settings.device)
     dtype, quantized = _dtype(config, device), _quantized(config, device)
     pickled = _pickled(folder, config)
     with _told(folder, pickled=pickled):
@@ -119,7 +119,13 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
     model = model.eval().to(device)
-    return (quantization.int8(model, _stored(folder, config)) if quantized else model), tokenizer
+    if quantized:
+        stored = _stored(folder, config)
+        model = quantization.int8(model, stored)
+        if store.identity(config.model) != weights:  # pulled anew meanwhile: what was kept is of the old ones
+            quantization.discard(stored)
+            return _read(folder, config)
+    return model, tokenizer
 
 
 @contextlib.contextmanager

@@ -124,6 +124,12 @@ def int8(model: Any, folder: Path | None = None) -> Any:
     return replaced(model, tensors)
 
 
+def discard(folder: Path | None) -> None:
+    """Keep nothing that :func:`int8` kept."""
+    for name in (kept.WHOLE, kept.HALF):
+        kept.discard(folder, name)
+
+
 def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
     """The 8-bit model of a stored checkpoint that was loaded before; None where it has to be loaded whole.
 
