@@ -19,6 +19,14 @@ from tests import tiny
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure() -> None:
+    """Each of several test processes has a core of its own: where they share them, torch's threads wait for others."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 @dataclass(eq=False)
 class FakeModel:
     """Records what it is asked; its answers are functions of the row."""
@@ -164,5 +172,7 @@ def tiny_classifier(checkpoint: Callable[..., Path]) -> Callable[[int], Path]:
 
 @pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache for the embedded models, theirs alone; LLMCLI_CACHE_DIR, where set, is kept between runs."""
-    return Path(os.environ.get("LLMCLI_CACHE_DIR") or tmp_path_factory.mktemp("models"))
+    """A cache for the embedded models, of all test processes; LLMCLI_CACHE_DIR, where set, is kept between runs."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return Path(os.environ.get("LLMCLI_CACHE_DIR") or shared / "models")
