@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -47,6 +48,7 @@ def main() -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     """Run a command line. A worker that runs has it parsed already, and its code imported."""
+    gc.disable()  # what is imported is no garbage; execute() looks for some
     if arguments and arguments[0] in tasks.names():
         from llmcli.worker import client
 
@@ -74,6 +76,7 @@ def _quit(code: int) -> NoReturn:
                 stream.flush()
         except OSError:
             os._exit(code)
+    gc.freeze()  # a last search for garbage, behind a model, takes a second
     sys.exit(code)
 
 
@@ -129,6 +132,7 @@ def execute(request: Request, channel: Channel | None = None) -> int:
             Writer(request) as writer,
         ):
             emit = writer.emit if writer.streams and not request.batch else None
+            gc.enable()
             for result in runner.run(session, readers.read(request), journal=done, emit=emit):
                 _one(request, result, rows, writer)
             if not rows.rows:

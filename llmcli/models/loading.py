@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import warnings
@@ -48,6 +49,16 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
     Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).
     """
     folder = store.checkpoint(config.model, offline=config.offline, report=report)
+    collected = gc.isenabled()
+    gc.disable()  # nothing of what is imported and read is garbage: looking for some takes a tenth of a cold call
+    try:
+        return _load(folder, config, watch)
+    finally:
+        if collected:
+            gc.enable()
+
+
+def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) -> Model:
     # Everything is local from here on; a library must not look anything up, nor warn into a pipe.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
