@@ -48,7 +48,6 @@ def main() -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     """Run a command line. A worker that runs has it parsed already, and its code imported."""
-    gc.disable()  # what is imported is no garbage; execute() looks for some
     if arguments and arguments[0] in tasks.names():
         from llmcli.worker import client
 
@@ -132,7 +131,6 @@ def execute(request: Request, channel: Channel | None = None) -> int:
             Writer(request) as writer,
         ):
             emit = writer.emit if writer.streams and not request.batch else None
-            gc.enable()
             for result in runner.run(session, readers.read(request), journal=done, emit=emit):
                 _one(request, result, rows, writer)
             if not rows.rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -20,11 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Each of several test processes has a core of its own: where they share them, torch's threads wait for others."""
+    """Several test processes share the cores out, where the system lets them: torch's threads wait for each other."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    if worker and hasattr(os, "sched_setaffinity"):
+    if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+        own = cores[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+        os.sched_setaffinity(0, own or cores)
 
 
 @dataclass(eq=False)
@@ -123,6 +125,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Ca
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))
         with pytest.raises(SystemExit) as ended:
             main()
+        gc.unfreeze()  # this process goes on
         out, err = capfdbinary.readouterr()
         return Done(int(ended.value.code or 0), out.decode(), err.decode())
 

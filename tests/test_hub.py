@@ -131,14 +131,14 @@ def test_rounded_weights_are_kept_and_checked(llmcli, tmp_path: Path):
     def ask():
         return llmcli("sentiment", "-m", "org/causal", "--all-scores", "good")
 
-    first, kept = ask(), stored(tmp_path) / "int8.safetensors"
+    first, kept = ask(), next(stored(tmp_path).glob("int8-*.safetensors"))
     made = kept.stat().st_mtime_ns
     assert (ask().stdout, kept.stat().st_mtime_ns, first.returncode) == (first.stdout, made, 0), first.stderr
     assert llmcli("models", "verify", "org/causal").returncode == 0
     raw = bytearray(kept.read_bytes())
     raw[-1] ^= 1
     kept.write_bytes(raw)
-    assert (ask().returncode, b"int8.safetensors has changed" in ask().stderr) == (4, True)
+    assert (ask().returncode, b".safetensors has changed" in ask().stderr) == (4, True)
 
 
 @pytest.mark.parametrize("converter", ["SFconvertbot", "somebody"])

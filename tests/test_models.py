@@ -411,6 +411,11 @@ def test_when_weights_are_quantized(cli, tiny_causal: Path, monkeypatch, flags: 
     from llmcli.models import quantization
 
     asked, int8 = [], quantization.int8
-    monkeypatch.setattr(quantization, "int8", lambda model, kept: asked.append(kept) or int8(model, kept))
+
+    def quantize(model: Any, folder: Path | None, *, weights: str) -> Any:
+        asked.append(folder)
+        return int8(model, folder, weights=weights)
+
+    monkeypatch.setattr(quantization, "int8", quantize)
     assert cli("sentiment", "-m", str(tiny_causal), "good", *flags).code == 0
     assert asked == [None] * quantized  # a folder of the user's is left as it is

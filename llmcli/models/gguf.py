@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,9 @@ from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 from llmcli.errors import ModelError
 from llmcli.pipelines import Report
 
+_converting = threading.Lock()
+"""Libraries are changed meanwhile: one thread of a process at a time."""
+
 
 def convert(source: Path, target: Path, *, report: Report) -> None:
     """Write ``target`` (a new folder) with config, tokenizer and float32 weights of the GGUF file ``source``.
@@ -26,7 +30,7 @@ def convert(source: Path, target: Path, *, report: Report) -> None:
     place = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name,
              "local_files_only": True, "trust_remote_code": False}  # fmt: skip
     try:
-        with _quiet(), read_once():
+        with _converting, _quiet(), read_once():
             report("tokenizer", 0.1)
             tokenizer = AutoTokenizer.from_pretrained(**place)
             config = AutoConfig.from_pretrained(**place)
@@ -67,7 +71,7 @@ class _Reader(gguf.GGUFReader):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def read_once() -> Iterator[None]:
-    """Within, transformers, which reads a GGUF file anew for tokenizer, config and weights, is given one reader."""
+    """Within, transformers, which reads a GGUF file up to three times, is given one reader."""
     original = gguf.GGUFReader
     gguf.GGUFReader = cache(_Reader)
     try:

@@ -16,8 +16,8 @@ from transformers import __version__ as transformers_version
 from llmcli import __version__
 from llmcli.models import manifest
 
-WHOLE, HALF, FULL = "int8.safetensors", "bfloat16.safetensors", "model.safetensors"
-"""8-bit weights and their scales; all weights in bfloat16; the checkpoint's own."""
+WHOLE, HALF, FULL = "int8", "bfloat16", "model.safetensors"
+"""How the files of 8-bit weights and their scales, and of all weights in bfloat16, begin; the checkpoint's own file."""
 PREFIX, PREFIXES = "prefix-", 8
 """How files of constant prompt parts begin, and how many there are at most."""
 LARGEST = 1 << 26
@@ -25,6 +25,11 @@ LARGEST = 1 << 26
 ALIGNED = 64
 """Kernels of matrix products want memory that begins at a multiple of so many bytes; elsewhere one ends with a
 segmentation fault. The checkpoint's own file holds float32, which torch's own kernels read anywhere."""
+
+
+def of(name: str, weights: str) -> str:
+    """The file of what was made of these weights: of a model that is pulled anew meanwhile, nothing old is believed."""
+    return f"{name}-{weights[:12]}.safetensors"
 
 
 def read(folder: Path | None, name: str) -> dict[str, torch.Tensor] | None:

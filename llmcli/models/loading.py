@@ -65,11 +65,14 @@ def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) 
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|llmcli)\.")
     logging.disable_progress_bar()
     torch.set_num_threads(cores())
     from llmcli.pipelines.tokens import Encoder, context_window
 
-    model, tokenizer = _read(folder, config)
+    stored = _stored(folder, config)
+    weights = store.identity(config.model) if stored else ""
+    model, tokenizer = _read(folder, config, stored=stored, weights=weights)
     if watch is not None:
         watch(model)
     size = config.settings.batch_size
@@ -77,11 +80,11 @@ def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) 
         "window": config.model.context_window or context_window(model.config, tokenizer),
         "batch_size": size if isinstance(size, int) else None,
     }
-    if config.model.pipeline == "causal" and (stored := _stored(folder, config)):
+    if config.model.pipeline == "causal" and stored:
         from llmcli.models import kept
 
-        weights = "int8" if _quantized(config, str(model.device.type)) else "whole"
-        facts = f"{store.identity(config.model)} {model.dtype} {weights} {model.device}"
+        form = "int8" if _quantized(config, str(model.device.type)) else "whole"
+        facts = f"{weights} {model.dtype} {form} {model.device}"
         options["prefixes"] = kept.Prefixes(stored, facts=facts)
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
@@ -108,19 +111,19 @@ def _kind(pipeline: str) -> Any:
     return getattr(module, KINDS[pipeline])
 
 
-def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
+def _read(folder: Path, config: RunConfig, *, stored: Path | None, weights: str) -> tuple[Any, Any]:
     """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
     import transformers
 
     from llmcli.models import quantization
 
     auto = getattr(transformers, HEADS[config.model.pipeline])
-    weights, device = store.identity(config.model), pick_device(config.settings.device)
+    device = pick_device(config.settings.device)
     dtype, quantized = _dtype(config, device), _quantized(config, device)
     pickled = _pickled(folder, config)
     with _told(folder, pickled=pickled):
         tokenizer = _tokenizer(folder, config)
-        model = quantization.restored(_stored(folder, config), auto, dtype) if quantized else None
+        model = quantization.restored(stored, auto, dtype, weights=weights) if quantized else None
         if model is not None:
             return model, tokenizer
         model, info = auto.from_pretrained(
@@ -130,13 +133,7 @@ def _read(folder: Path, config: RunConfig) -> tuple[Any, Any]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
     model = model.eval().to(device)
-    if quantized:
-        stored = _stored(folder, config)
-        model = quantization.int8(model, stored)
-        if store.identity(config.model) != weights:  # pulled anew meanwhile: what was kept is of the old ones
-            quantization.discard(stored)
-            return _read(folder, config)
-    return model, tokenizer
+    return (quantization.int8(model, stored, weights=weights) if quantized else model), tokenizer
 
 
 @contextlib.contextmanager

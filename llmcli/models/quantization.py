@@ -101,47 +101,42 @@ def _wide(whole: torch.Tensor) -> torch.Tensor:
     return wide.copy_(whole)
 
 
-def int8(model: Any, folder: Path | None = None) -> Any:
+def int8(model: Any, folder: Path | None = None, *, weights: str = "") -> Any:
     """Quantize a model's linear layers, the output matrix among them, in place; some are joined first.
 
-    What is made is kept in ``folder``, of the store: rounding takes longer than reading.
+    What is made is kept in ``folder``, of the store, as made of these ``weights``: rounding takes longer than reading.
     """
+    whole, half = kept.of(kept.WHOLE, weights), kept.of(kept.HALF, weights)
     if hasattr(model, "base_model"):
         fused.fuse(model)
     found = layers(model)
-    tensors = kept.read(folder, kept.WHOLE)
+    tensors = kept.read(folder, whole)
     if tensors is None or set(tensors) != names(model):
-        kept.discard(folder, kept.WHOLE)
+        kept.discard(folder, whole)
         tensors = {name: tensor for key, layer in found.items() for name, tensor in _rounded(key, layer.weight)}
         if folder is not None:
-            kept.write(folder, kept.WHOLE, tensors)
+            kept.write(folder, whole, tensors)
     if folder is not None and model.dtype == torch.bfloat16:
         tied = set(model.all_tied_weights_keys)
-        half = {name: weight for name, weight in model.state_dict().items() if name not in tied}
-        if set(kept.read(folder, kept.HALF) or {}) != set(half):
-            kept.discard(folder, kept.HALF)
-            kept.write(folder, kept.HALF, half)
+        own = {name: weight for name, weight in model.state_dict().items() if name not in tied}
+        if set(kept.read(folder, half) or {}) != set(own):
+            kept.discard(folder, half)
+            kept.write(folder, half, own)
     return replaced(model, tensors)
 
 
-def discard(folder: Path | None) -> None:
-    """Keep nothing that :func:`int8` kept."""
-    for name in (kept.WHOLE, kept.HALF):
-        kept.discard(folder, name)
-
-
-def restored(folder: Path | None, auto: Any, dtype: torch.dtype) -> Any:
+def restored(folder: Path | None, auto: Any, dtype: torch.dtype, *, weights: str) -> Any:
     """The 8-bit model of a stored checkpoint that was loaded before; None where it has to be loaded whole.
 
     Rounded weights take the place of those that they were made of; what remains is mapped, and read where it is used:
     of a table of 262,144 embeddings a few rows. ``auto`` is the class of transformers that loads it, ``dtype`` of the
-    weights that are not rounded.
+    weights that are not rounded, ``weights`` which they are.
     """
     from transformers import AutoConfig, GenerationConfig
     from transformers.initialization import no_init_weights, no_tie_weights
 
-    whole = kept.read(folder, kept.WHOLE)
-    rest = kept.read(folder, kept.HALF if dtype == torch.bfloat16 else kept.FULL)
+    whole = kept.read(folder, kept.of(kept.WHOLE, weights))
+    rest = kept.read(folder, kept.of(kept.HALF, weights) if dtype == torch.bfloat16 else kept.FULL)
     if folder is None or whole is None or rest is None or any(weight.dtype != dtype for weight in rest.values()):
         return None
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -11,7 +11,8 @@ import sys
 from typing import NoReturn
 
 from llmcli.worker import address
-from llmcli.worker.server import Server, log
+
+log = logging.getLogger("llmcli.worker")
 
 
 def _locked(place: address.Address) -> int | None:
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> NoReturn:
         sys.exit(0)
     _write_log(place)
     from llmcli import config
+    from llmcli.worker.server import Server
 
     keep_alive, memory = ([float(value) if value else None for value in arguments] + [None, None])[:2]
     own = config.worker()

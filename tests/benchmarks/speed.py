@@ -1,8 +1,9 @@
 """Rows and tokens a second, with the answers' quality: ``python -m tests.benchmarks.speed DATA_FOLDER [--rounds N]``.
 
-llmcli against the script that a user would write with transformers (float32, one row at a time, the same prompt and
-settings), and against CTranslate2 and llama-cpp-python where they are installed; in turn, in one run, the median of
-several. Reads ``sentiment.sst2.*.jsonl`` and ``translate.multi30k.en-fr.*.jsonl``. Needs the extra ``bench``.
+llmcli against the script that a user would write with transformers (float32, one row at a time, the same prompt; in
+translation four beams, where llmcli by default has eight and reads them back), and against CTranslate2 and
+llama-cpp-python where they are installed; in turn, in one run, the median of several. Reads ``sentiment.sst2.*.jsonl``
+and ``translate.multi30k.en-fr.*.jsonl``. Needs the extra ``bench``.
 """
 
 from __future__ import annotations
