@@ -25,7 +25,9 @@ from llmcli.worker import address, client, connection, control, protocol
 from tests import workers
 from tests.conftest import Done, FakeModel
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds what is left by /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="needs Linux: what a worker leaves behind is found in /proc"
+)
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ def convert(source: Path, target: Path, *, report: Report) -> None:
     """
     place = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name,
              "local_files_only": True, "trust_remote_code": False}  # fmt: skip
-    try:
-        with _converting, _quiet(), read_once():
+    with _converting, _quiet(), read_once():
+        try:
             report("tokenizer", 0.1)
             tokenizer = AutoTokenizer.from_pretrained(**place)
             config = AutoConfig.from_pretrained(**place)
@@ -40,11 +40,11 @@ def convert(source: Path, target: Path, *, report: Report) -> None:
             loaded = load_gguf_checkpoint(
                 str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
             )
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise ModelError(f"{source.name}: not a GGUF file that can be read: {error}", code="bad-gguf") from error
-    report("writing", 0.8)
-    _save(model, loaded["tensors"], target)
-    tokenizer.save_pretrained(target)
+        except (ValueError, KeyError, NotImplementedError) as error:
+            raise ModelError(f"{source.name}: not a GGUF file that can be read: {error}", code="bad-gguf") from error
+        report("writing", 0.8)
+        _save(model, loaded["tensors"], target)
+        tokenizer.save_pretrained(target)
     report("done", 1.0)
 
 
@@ -55,8 +55,7 @@ def _save(model: Any, tensors: dict[str, torch.Tensor], target: Path) -> None:
     if set(missing) - tied or unexpected:
         raise ModelError("the GGUF file lacks weights of its architecture", code="bad-gguf")
     model.config.dtype = torch.float32
-    with _quiet():
-        model.save_pretrained(target)
+    model.save_pretrained(target)
 
 
 class _Reader(gguf.GGUFReader):  # type: ignore[misc]

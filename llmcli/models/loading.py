@@ -50,7 +50,7 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
     """
     folder = store.checkpoint(config.model, offline=config.offline, report=report)
     collected = gc.isenabled()
-    gc.disable()  # nothing of what is imported and read is garbage: looking for some takes a tenth of a cold call
+    gc.disable()  # nothing of what is imported and read is garbage: looking for some takes 0.3 s
     try:
         return _load(folder, config, watch)
     finally:
@@ -122,7 +122,7 @@ def _read(folder: Path, config: RunConfig, *, stored: Path | None, weights: str)
     dtype, quantized = _dtype(config, device), _quantized(config, device)
     pickled = _pickled(folder, config)
     with _told(folder, pickled=pickled):
-        tokenizer = _tokenizer(folder, config)
+        tokenizer = _tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
         model = quantization.restored(stored, auto, dtype, weights=weights) if quantized else None
         if model is not None:
             return model, tokenizer
@@ -154,12 +154,11 @@ def _told(folder: Path, *, pickled: bool) -> Iterator[None]:
         raise ModelError(f"{folder}: the weights are damaged: {error}", code="bad-model") from error
 
 
-def _tokenizer(folder: Path, config: RunConfig) -> Any:
+def _tokenizer(folder: Path, *, converted: bool) -> Any:
     """A checkpoint's tokenizer. One that llmcli converted is whole in its ``tokenizer.json``, and read once."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     path = folder / "tokenizer.json"
-    converted = _stored(folder, config) is not None and config.model.source.hub is None
     if not converted or not path.is_file():
         with warnings.catch_warnings():
             # Marian's recommends a library that it does not need.
