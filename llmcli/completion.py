@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 def models(incomplete: str) -> Iterator[str]:
     """Names of the shipped and the user's models that begin so."""
-    from llmcli import places
+    from llmcli.config import places
 
     yield from (name for name in places.names("models") if name.startswith(incomplete))
 

@@ -19,9 +19,9 @@ from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, check
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
+    from llmcli.config.schemas import Label, Prompt
     from llmcli.pipelines import Choice, Emit, Model
-    from llmcli.schemas import Label, Prompt
+    from llmcli.run.resolve import RunConfig
 
 READ_AT_ONCE = 512
 """Tokens of a text: longer texts are judged in chunks, weighted by their tokens."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmcli import completion, places, tasks
+from llmcli import completion, tasks
+from llmcli.config import places
 from llmcli.errors import ModelError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from llmcli.schemas import Chosen
+    from llmcli.config.schemas import Chosen
 
 app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=completion.models)]
@@ -147,12 +148,12 @@ def default(
 
     Example: llmcli models default sentiment distilbert-sst2
     """
-    from llmcli import config
+    from llmcli.run import resolve
 
     if task not in tasks.names():
         raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
     if name is None:
-        typer.echo(config.resolve(task, {}).model.name)
+        typer.echo(resolve.resolve(task, {}).model.name)
         return
     _write(lambda found: found.model_copy(update={"defaults": {**found.defaults, task: name}}))
 
@@ -190,8 +191,8 @@ _TAIL = """# license: {name: NAME, url: URL}
 
 def _place(name: str) -> Path:
     """The folder in the store of a model that is known, or of a Hub id. Raises ModelError for others."""
+    from llmcli.config.schemas import HubSource, Source
     from llmcli.models import names, store
-    from llmcli.schemas import HubSource, Source
 
     name = names.chosen().aliases.get(name, name)
     model = names.named(name)

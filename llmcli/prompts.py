@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from llmcli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
-    from llmcli.schemas import Prompt
+    from llmcli.config.schemas import Prompt
+    from llmcli.run.resolve import RunConfig
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def of(config: RunConfig) -> Prompt:
 
     Raises ConfigError where a causal model has none.
     """
-    from llmcli.schemas import Prompt
+    from llmcli.config.schemas import Prompt
 
     if config.settings.prompt is None and config.model.pipeline == "causal":
         raise ConfigError(f"{config.task}: [prompt] must be set")

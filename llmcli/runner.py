@@ -12,11 +12,11 @@ from llmcli.records import Record, Result, failed
 from llmcli.seen import Seen
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
     from llmcli.journal import Journal
     from llmcli.pipelines import Emit, Model, Report
     from llmcli.progress import Preparing
     from llmcli.request import Request
+    from llmcli.run.resolve import RunConfig
 
 
 class Load(Protocol):
@@ -69,7 +69,7 @@ class Local:
     @property
     def fingerprint(self) -> Mapping[str, str]:
         """See Session."""
-        from llmcli.config import fingerprint
+        from llmcli.run.resolve import fingerprint
 
         return fingerprint(self.config)
 
@@ -93,9 +93,9 @@ class Local:
 
 def local(request: Request, *, report: Preparing) -> Local:
     """A session in this process. Raises ConfigError, ModelError."""
-    from llmcli import config
+    from llmcli.run import resolve
 
-    run = config.resolve(request.task, request.flags, offline=request.offline, report=report)
+    run = resolve.resolve(request.task, request.flags, offline=request.offline, report=report)
     report.introduce(run.model.name, run.model.introduction)
     return Local(run, report=report)
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from llmcli import places, tasks
+from llmcli import tasks
+from llmcli.config import places
 from llmcli.errors import UsageError
 
 app = typer.Typer()
@@ -22,12 +23,12 @@ def show(
 
     Example: llmcli config show sentiment
     """
-    from llmcli import config
+    from llmcli.run import resolve
 
     if task is not None and task not in tasks.names():
         raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
     for name in [task] if task else tasks.names():
-        run = config.resolve(name, {})
+        run = resolve.resolve(name, {})
         values = _flat(run.settings.model_dump(exclude_none=True))
         if as_json:
             rows = {key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()}

@@ -313,10 +313,11 @@ def test_any_texts_in_any_batches(texts: list[str], size: int, tiny_model):
 
 @pytest.fixture(scope="module")
 def tiny_model(tiny_causal: Path):
-    from llmcli import config, runner
+    from llmcli import runner
+    from llmcli.run import resolve
 
     def build(size: int) -> runner.Local:
-        return runner.Local(config.resolve("sentiment", {"model": str(tiny_causal), "batch_size": size}))
+        return runner.Local(resolve.resolve("sentiment", {"model": str(tiny_causal), "batch_size": size}))
 
     return build
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from llmcli.config.schemas import Generation, ModelConfig, Source
+from llmcli.config.strict_yaml import load
 from llmcli.errors import GenerationError, ModelError, UsageError
 from llmcli.models import inference
 from llmcli.prompts import Rendered
-from llmcli.schemas import Generation, ModelConfig, Source
-from llmcli.strict_yaml import load
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -461,13 +461,13 @@ def infer(folder: Path) -> ModelConfig:
 
 
 def resolve(task: str, folder: Path | str) -> Any:
-    from llmcli import config
+    from llmcli.run import resolve
 
     # The span head's task may not be there: any task reads the same model.
     try:
-        return config.resolve(task, {"model": str(folder), "dtype": "float32"})
+        return resolve.resolve(task, {"model": str(folder), "dtype": "float32"})
     except UsageError:
-        return replace(config.resolve("sentiment", {"model": str(folder), "dtype": "float32"}), task=task)
+        return replace(resolve.resolve("sentiment", {"model": str(folder), "dtype": "float32"}), task=task)
 
 
 def open_model(folder: Path | str, *, task: str = "translate") -> Any:

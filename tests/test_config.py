@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from llmcli import config, places
+from llmcli.config import places
+from llmcli.config.schemas import ModelConfig, TaskConfig, UserConfig
+from llmcli.config.strict_yaml import load
 from llmcli.errors import ConfigError
-from llmcli.schemas import ModelConfig, TaskConfig, UserConfig
-from llmcli.strict_yaml import load
+from llmcli.run import resolve
 from tests.conftest import ROOT
 
 BAD = {
@@ -42,7 +43,7 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     user = tmp_path / "config" / "config.yaml"
 
     def resolved(**flags: object) -> tuple[str, str]:
-        run = config.resolve("sentiment", flags)
+        run = resolve.resolve("sentiment", flags)
         return run.model.name, run.origins["model"]
 
     shipped = str(places.shipped() / "tasks" / "sentiment.yaml")
@@ -58,7 +59,7 @@ def test_unknown_option_of_a_task(tmp_path: Path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text("tasks: {summarize: {options: {sentense: 2}}}")
     with pytest.raises(ConfigError, match=r"\[options.sentense\]"):
-        config.resolve("summarize", {})
+        resolve.resolve("summarize", {})
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)

@@ -19,8 +19,8 @@ def test_batched_greedy_equals_generate_by_hand(tiny_causal: Path):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from llmcli.config.schemas import Generation
     from llmcli.prompts import Rendered
-    from llmcli.schemas import Generation
 
     model = load(tiny_causal)
     prefix = "Some examples that stand before each row, longer than the window.\n"
@@ -44,8 +44,8 @@ def test_rows_that_end_leave_the_batch_and_change_nothing(tiny_causal: Path, pre
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from llmcli.config.schemas import Generation
     from llmcli.prompts import Rendered
-    from llmcli.schemas import Generation
 
     hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
@@ -74,8 +74,8 @@ def test_beams_are_those_of_generate_by_hand(tiny_causal: Path, given: dict[str,
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from llmcli.config.schemas import Generation
     from llmcli.prompts import Rendered
-    from llmcli.schemas import Generation
 
     prefix, stop = "Some examples that stand before each row.\n", ["y", "g", "\n"]
     settings = {"num_beams": 3, "max_new_tokens": 24, **given}
@@ -193,8 +193,8 @@ def test_choice_equals_likelihood_by_hand(tiny_causal: Path, words: dict[str, li
 
 
 def test_same_seed_same_text_whatever_the_neighbours(tiny_causal: Path):
+    from llmcli.config.schemas import Generation
     from llmcli.prompts import Rendered
-    from llmcli.schemas import Generation
 
     model = load(tiny_causal)
     generation = Generation(max_new_tokens=12, temperature=1.0, seed=3)
@@ -206,8 +206,8 @@ def test_same_seed_same_text_whatever_the_neighbours(tiny_causal: Path):
 
 
 def test_streamed_pieces_make_the_text(tiny_causal: Path):
+    from llmcli.config.schemas import Generation
     from llmcli.prompts import Rendered
-    from llmcli.schemas import Generation
 
     model = load(tiny_causal)
     whole = model.complete([Rendered(row="x")], Generation(max_new_tokens=20))[0][0]
@@ -312,10 +312,10 @@ def test_only_the_command_line_allows_a_pickle(cli, tmp_path: Path):
 
 
 def load(folder: Path):
-    from llmcli import config
     from llmcli.models import loading
+    from llmcli.run import resolve
 
-    run = config.resolve("sentiment", {"model": str(folder), "dtype": "float32"})
+    run = resolve.resolve("sentiment", {"model": str(folder), "dtype": "float32"})
     return loading.load(run, report=lambda stage, share: None)
 
 
@@ -370,11 +370,11 @@ def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch
 def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     import torch
 
-    from llmcli import config
     from llmcli.models import fused, loading
+    from llmcli.run import resolve
 
     def loaded(quantize: str):
-        run = config.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize, "dtype": "float32"})
+        run = resolve.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize, "dtype": "float32"})
         return loading.load(run, report=lambda stage, share: None).model
 
     plain, whole = loaded("none"), loaded("int8")

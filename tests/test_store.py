@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from llmcli.config.schemas import ModelConfig, PackageSource, Source
 from llmcli.errors import ModelError, OutputError
 from llmcli.models import sources, store
-from llmcli.schemas import ModelConfig, PackageSource, Source
 
 SILENT = staticmethod(lambda stage, share: None)
 

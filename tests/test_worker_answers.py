@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from llmcli import config
 from llmcli.models import loading
 from llmcli.models.resident import Resident
+from llmcli.run import resolve
 from llmcli.worker import control
 from tests import workers
 from tests.conftest import Done, FakeModel
@@ -173,7 +173,7 @@ def folders(tmp_path: Path, *names: str) -> dict[str, Any]:
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text('{"architectures": ["XForCausalLM"]}')
-        found[name] = config.resolve("sentiment", {"model": str(tmp_path / name)})
+        found[name] = resolve.resolve("sentiment", {"model": str(tmp_path / name)})
     return found
 
 

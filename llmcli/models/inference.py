@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llmcli import languages
+from llmcli.config.schemas import Generation, HubSource, ModelConfig, Pipeline, Prompt, Settings, Source
 from llmcli.errors import ModelError, UsageError
-from llmcli.schemas import Generation, HubSource, ModelConfig, Pipeline, Prompt, Settings, Source
 
 Json = dict[str, Any]
 HEADS: tuple[tuple[str, Pipeline], ...] = (

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmcli import places
+from llmcli.config import places
+from llmcli.config.schemas import HubSource, ModelConfig, Source
 from llmcli.errors import ModelError
 from llmcli.models import inference, manifest, names, store
-from llmcli.schemas import HubSource, ModelConfig, Source
 
 
 def known() -> list[ModelConfig]:

@@ -14,10 +14,10 @@ from pickle import UnpicklingError
 from typing import Any
 
 from llmcli.batching import out_of_memory
-from llmcli.config import RunConfig
 from llmcli.errors import ModelError, UsageError
 from llmcli.models import store
 from llmcli.pipelines import Model, Report
+from llmcli.run.resolve import RunConfig
 
 KINDS = {
     "causal": "CausalModel",

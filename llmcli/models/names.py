@@ -6,12 +6,12 @@ import difflib
 import re
 from pathlib import Path
 
-from llmcli import places
+from llmcli.config import places
+from llmcli.config.schemas import Chosen, HubSource, ModelConfig, Source
+from llmcli.config.strict_yaml import load
 from llmcli.errors import ConfigError, ModelError
 from llmcli.models import inference, store
 from llmcli.pipelines import Report, unheard
-from llmcli.schemas import Chosen, HubSource, ModelConfig, Source
-from llmcli.strict_yaml import load
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 

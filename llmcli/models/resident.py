@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmcli.config import RunConfig
 from llmcli.errors import ModelError
 from llmcli.models import loading, store
 from llmcli.pipelines import Model, Report
+from llmcli.run.resolve import RunConfig
 
 Key = tuple[str, str, str]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+from llmcli.config.schemas import PackageSource
 from llmcli.errors import ModelError
-from llmcli.schemas import PackageSource
 
 
 def package_files(source: PackageSource, *, folder: Path, offline: bool) -> list[Path]:

@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmcli import places
+from llmcli.config import places
+from llmcli.config.schemas import ModelConfig, Source
 from llmcli.errors import ModelError, OutputError
 from llmcli.models import manifest, sources
 from llmcli.pipelines import Report
-from llmcli.schemas import ModelConfig, Source
 
 RESUMED = ("no-network", "hub", "fetch-failed")
 """Errors after which the files that were fetched whole are kept for the next attempt."""

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from llmcli import batching
 from llmcli.batching import Budget
+from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines import Choice, Completion, Emit, Span
 from llmcli.pipelines.tokens import Encoder
 from llmcli.prompts import Rendered
-from llmcli.schemas import Generation
 
 T = TypeVar("T")
 R = TypeVar("R")

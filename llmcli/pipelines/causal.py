@@ -9,6 +9,7 @@ import torch
 
 from llmcli import batching
 from llmcli.batching import Budget
+from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines import Choice, Completion, Emit, Span, scores
 from llmcli.pipelines.base import ROWS, TOKENS
@@ -18,7 +19,6 @@ from llmcli.pipelines.extraction import Extraction
 from llmcli.pipelines.prefix import Kept, PrefixCache
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 from llmcli.prompts import Rendered
-from llmcli.schemas import Generation
 
 
 class CausalModel:

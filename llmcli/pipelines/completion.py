@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
 
+from llmcli.config.schemas import Generation
 from llmcli.pipelines import Completion, Emit
 from llmcli.pipelines.beams import BeamSearch
 from llmcli.pipelines.prefix import PrefixCache
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Batch, Encoder
-from llmcli.schemas import Generation
 
 DEFAULT_MAX_NEW_TOKENS = 256
 NEVER = -1e9

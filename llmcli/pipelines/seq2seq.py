@@ -11,6 +11,7 @@ from transformers import AutoModelForSeq2SeqLM, GenerationConfig, LogitsProcesso
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from llmcli import languages
+from llmcli.config.schemas import Generation
 from llmcli.errors import GenerationError, UsageError
 from llmcli.pipelines import Completion, Emit
 from llmcli.pipelines.base import HeadModel
@@ -18,7 +19,6 @@ from llmcli.pipelines.completion import DEFAULT_MAX_NEW_TOKENS, pad_id
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoder
 from llmcli.prompts import Rendered
-from llmcli.schemas import Generation
 
 
 @dataclass(frozen=True)

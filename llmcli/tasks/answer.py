@@ -18,8 +18,8 @@ from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
     from llmcli.pipelines import Emit, Model, Span
+    from llmcli.run.resolve import RunConfig
 
 READ_AT_ONCE = 1024
 """Tokens of a text that a causal model reads together; neighbouring windows share half of them."""

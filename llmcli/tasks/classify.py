@@ -66,12 +66,12 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
 
 
 def _labels(own: Options) -> list[dict[str, Any]]:
-    """The labels of the command line or of a YAML file: names, or objects as in :class:`llmcli.schemas.Label`."""
+    """The labels of the command line or of a YAML file: names, or objects as in ``schemas.Label``."""
     if own.labels and own.labels_file:
         raise UsageError("--labels and --labels-file exclude each other")
     found: Any = [name.strip() for name in (own.labels or "").split(",") if name.strip()]
     if own.labels_file:
-        from llmcli.strict_yaml import load_yaml
+        from llmcli.config.strict_yaml import load_yaml
 
         found = load_yaml(own.labels_file)
     found = found if isinstance(found, list) else []

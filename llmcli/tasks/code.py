@@ -17,9 +17,9 @@ from llmcli.request import InputOptions, OutputOptions, Request
 from llmcli.tasks import generate
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
+    from llmcli.config.schemas import Generation
     from llmcli.pipelines import Completion, Emit, Model
-    from llmcli.schemas import Generation
+    from llmcli.run.resolve import RunConfig
 
 FIELDS = ("text", "parses")
 OPTIONAL = generate.OPTIONAL
@@ -82,7 +82,7 @@ def command(
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``text``, ``parses`` (None where not checked) and, with several sequences, ``texts``."""
-    from llmcli.schemas import Prompt
+    from llmcli.config.schemas import Prompt
 
     explain, generation = config.option("explain"), generate.settled(config)
     prompt = prompts.of(config)

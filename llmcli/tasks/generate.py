@@ -16,9 +16,9 @@ from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
+    from llmcli.config.schemas import Generation, Prompt
     from llmcli.pipelines import Completion, Emit, Model
-    from llmcli.schemas import Generation, Prompt
+    from llmcli.run.resolve import RunConfig
 
 
 MARKS = tuple(".?!…。？！")
@@ -79,7 +79,7 @@ def command(
 
 def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
     """One result a record: ``text`` and, with several sequences, ``texts``."""
-    from llmcli.schemas import Prompt
+    from llmcli.config.schemas import Prompt
 
     generation = settled(config)
     template = config.model.chat and not config.option("raw")

@@ -17,8 +17,8 @@ from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
     from llmcli.pipelines import Completion, Emit, Model
+    from llmcli.run.resolve import RunConfig
 
 
 SHORT, LONG = 27, 0.1

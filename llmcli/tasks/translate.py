@@ -17,9 +17,9 @@ from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
 
 if TYPE_CHECKING:
-    from llmcli.config import RunConfig
+    from llmcli.config.schemas import Prompt
     from llmcli.pipelines import Completion, Emit, Model
-    from llmcli.schemas import Prompt
+    from llmcli.run.resolve import RunConfig
 
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
 """What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""

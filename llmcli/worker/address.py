@@ -15,7 +15,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmcli import __version__, places
+from llmcli import __version__
+from llmcli.config import places
 from llmcli.errors import WorkerError
 
 LONGEST = 100

@@ -69,7 +69,7 @@ def launch(place: address.Address, *options: str) -> Channel:
     """
     import subprocess
 
-    from llmcli import places
+    from llmcli.config import places
 
     address.make(place.socket.parent)
     try:

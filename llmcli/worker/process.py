@@ -45,11 +45,11 @@ def main(arguments: list[str]) -> NoReturn:
     if lock is None:
         sys.exit(0)
     _write_log(place)
-    from llmcli import config
+    from llmcli.run import resolve
     from llmcli.worker.server import Server
 
     keep_alive, memory = ([float(value) if value else None for value in arguments] + [None, None])[:2]
-    own = config.worker()
+    own = resolve.worker()
     size = memory or own.memory
     limit = int(size * 1e9) if size else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     keep = own.keep_alive if keep_alive is None else keep_alive

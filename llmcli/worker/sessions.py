@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from llmcli import commandline, config, records
-from llmcli.config import RunConfig
+from llmcli import commandline, records
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
 from llmcli.models.resident import Resident
 from llmcli.pipelines import Emit, Model, Report
 from llmcli.records import Result
+from llmcli.run import resolve
+from llmcli.run.resolve import RunConfig
 from llmcli.runner import Local
 from llmcli.worker import protocol
 from llmcli.worker.protocol import Message
@@ -34,7 +35,7 @@ class Sessions:
     def open(self, message: Mapping[str, Any], report: Report) -> tuple[Session, Message]:
         """The session of an ``open`` message, and the ``ready`` message."""
         with _as_client(message["environment"], message["folder"]):
-            run = config.resolve(message["task"], message["flags"], offline=message["offline"], report=report)
+            run = resolve.resolve(message["task"], message["flags"], offline=message["offline"], report=report)
             run = _absolute(run)
             session = Session(self, run, report)
             fingerprint: Mapping[str, Any]

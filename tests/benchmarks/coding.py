@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 
-from llmcli import config, runner
+from llmcli import runner
 from llmcli.records import Record
+from llmcli.run import resolve
 
 TASKS: list[tuple[str, str]] = [
     ("a function fib(n) that returns the n-th Fibonacci number, with fib(0) = 0 and fib(1) = 1",
@@ -57,7 +58,7 @@ def main() -> None:
     flags = {"model": arguments.model, "options": {"lang": "python"}}
     records = (Record(id=place, text=text) for place, (text, _) in enumerate(TASKS))
     parsed = passed = 0
-    for (text, check), result in zip(TASKS, runner.run(runner.Local(config.resolve("code", flags)), records),
+    for (text, check), result in zip(TASKS, runner.run(runner.Local(resolve.resolve("code", flags)), records),
                                      strict=True):  # fmt: skip
         right = not result.error and passes(str(result.fields["text"]), check)
         parsed, passed = parsed + bool(result.fields.get("parses")), passed + right

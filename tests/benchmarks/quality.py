@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmcli import config, runner
+from llmcli import runner
 from llmcli.records import Record
+from llmcli.run import resolve
 
 Row = dict[str, Any]
 
@@ -47,7 +48,7 @@ def answer(task: str, path: Path, rows: list[Row]) -> Iterator[str]:
         source, target = path.name.split(".")[2].split("-")
         options = {"options": {"from_": source, "to": target}}
     records = (Record(id=place, text=row.get("text") or row["context"], fields=row) for place, row in enumerate(rows))
-    for result in runner.run(runner.Local(config.resolve(task, options)), records):
+    for result in runner.run(runner.Local(resolve.resolve(task, options)), records):
         yield str(result.fields.get("label") or result.fields.get("text") or "")
 
 

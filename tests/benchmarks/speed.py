@@ -21,10 +21,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llmcli import config, prompts, runner
+from llmcli import prompts, runner
 from llmcli.models import store
 from llmcli.pipelines import unheard
 from llmcli.records import Record
+from llmcli.run import resolve
 from llmcli.tasks import translate
 from tests.benchmarks import peers
 from tests.benchmarks.quality import score
@@ -108,20 +109,20 @@ def table(work: str, unit: str, contestants: dict[str, Work], rounds: int) -> li
 @cache
 def opened(task: str) -> tuple[Any, Any]:
     """A task's default model, as a script has it."""
-    folder = store.checkpoint(config.resolve(task, {}).model, offline=False, report=unheard)
+    folder = store.checkpoint(resolve.resolve(task, {}).model, offline=False, report=unheard)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     return model, AutoTokenizer.from_pretrained(folder)
 
 
 def ours(task: str, records: list[Record], **flags: Any) -> Callable[[], Iterator[Any]]:
     """llmcli's results, on a session that keeps its model."""
-    session = runner.Local(config.resolve(task, flags))
+    session = runner.Local(resolve.resolve(task, flags))
     return lambda: runner.run(session, iter(records))
 
 
 def sentiment(reviews: list[Row]) -> dict[str, Work]:
     """Reviews a second, and accuracy."""
-    run = config.resolve("sentiment", {})
+    run = resolve.resolve("sentiment", {})
     labels = {label.words[0]: label.name for label in run.settings.labels or []}
     model, tokenizer = opened("sentiment")
     ids = [tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in labels]
@@ -148,7 +149,7 @@ def sentiment(reviews: list[Row]) -> dict[str, Work]:
 def translation(sentences: list[Row]) -> dict[str, Work]:
     """Sentences a second from English to French, and chrF: the script has four beams, llmcli eight and reads back."""
     flags = {"options": {"from_": "en", "to": "fr"}}
-    run = config.resolve("translate", flags)
+    run = resolve.resolve("translate", flags)
     model, tokenizer = opened("translate")
 
     def script() -> tuple[float, str]:
@@ -186,7 +187,7 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
 def generation(count: int) -> dict[str, Work]:
     """Tokens a second, greedy, of the default model of generate; and how many texts are the script's."""
     texts = [PROMPTS[i % len(PROMPTS)] for i in range(count)]
-    run = config.resolve("generate", {})
+    run = resolve.resolve("generate", {})
     penalty = run.generation.repetition_penalty or 1.0
     model, tokenizer = opened("generate")
     chats = [tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True,

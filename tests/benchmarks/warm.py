@@ -18,11 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llmcli import config, progress, prompts
+from llmcli import progress, prompts
 from llmcli.models import store
 from llmcli.pipelines import unheard
 from llmcli.records import Record
 from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run import resolve
 from llmcli.worker import client, control
 
 TEXT = "I loved every minute of it"
@@ -73,7 +74,7 @@ def measure(runs: int) -> dict[str, float]:
 
 def given() -> dict[str, Any]:
     """What the script reads: the checkpoint's folder, the prompt and the label words."""
-    run = config.resolve("sentiment", {})
+    run = resolve.resolve("sentiment", {})
     rendered = prompts.render(prompts.of(run), TEXT)
     # The example ends before its answer: what stands there is the question.
     words = [word for label in run.settings.labels or [] for word in label.words or []]

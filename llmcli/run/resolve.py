@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from llmcli import places
+from llmcli.config import places
+from llmcli.config.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
+from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import inference, names
 from llmcli.pipelines import Report, unheard
-from llmcli.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
-from llmcli.strict_yaml import load, load_yaml, parse
 
 Layer = tuple[str, dict[str, Any]]
 MERGED = ("generation", "options")

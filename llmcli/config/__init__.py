@@ -1,0 +1,1 @@
+"""YAML and its types: schemas, a strict reader, and the places where files lie."""
