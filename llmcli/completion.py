@@ -14,7 +14,7 @@ def models(incomplete: str) -> Iterator[str]:
 
 def languages(incomplete: str) -> Iterator[tuple[str, str]]:
     """Common language codes with their English names."""
-    from llmcli import languages as table
+    from llmcli.text import languages as table
 
     yield from (
         (code, name)

@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 
 from typer import Option
 
-from llmcli import chunking, prompts
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
-from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, check
+from llmcli.text import chunking, prompts
+from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Label, Prompt

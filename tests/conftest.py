@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from llmcli.pipelines import Choice, Completion, Span
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent

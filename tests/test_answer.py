@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmcli import chunking
 from llmcli.pipelines import Completion
 from llmcli.pipelines.extraction import END, LENGTH
-from llmcli.prompts import Rendered
+from llmcli.text import chunking
+from llmcli.text.prompts import Rendered
 from tests.test_checkpoints import open_model
 
 CONTEXT = "The cat sleeps on a bridge. The dog reads (slowly) a book."

@@ -14,7 +14,7 @@ from llmcli.config.schemas import Generation, ModelConfig, Source
 from llmcli.config.strict_yaml import load
 from llmcli.errors import GenerationError, ModelError, UsageError
 from llmcli.models import inference
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 from tests import tiny
 from tests.conftest import ROOT
 

@@ -20,7 +20,7 @@ def test_batched_greedy_equals_generate_by_hand(tiny_causal: Path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from llmcli.config.schemas import Generation
-    from llmcli.prompts import Rendered
+    from llmcli.text.prompts import Rendered
 
     model = load(tiny_causal)
     prefix = "Some examples that stand before each row, longer than the window.\n"
@@ -45,7 +45,7 @@ def test_rows_that_end_leave_the_batch_and_change_nothing(tiny_causal: Path, pre
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from llmcli.config.schemas import Generation
-    from llmcli.prompts import Rendered
+    from llmcli.text.prompts import Rendered
 
     hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tiny_causal)
@@ -75,7 +75,7 @@ def test_beams_are_those_of_generate_by_hand(tiny_causal: Path, given: dict[str,
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from llmcli.config.schemas import Generation
-    from llmcli.prompts import Rendered
+    from llmcli.text.prompts import Rendered
 
     prefix, stop = "Some examples that stand before each row.\n", ["y", "g", "\n"]
     settings = {"num_beams": 3, "max_new_tokens": 24, **given}
@@ -172,7 +172,7 @@ def test_choice_equals_likelihood_by_hand(tiny_causal: Path, words: dict[str, li
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from llmcli.prompts import Rendered
+    from llmcli.text.prompts import Rendered
 
     found = load(tiny_causal).choose([Rendered(prefix="P:\n", row=text) for text in TEXTS], words)
     hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
@@ -194,7 +194,7 @@ def test_choice_equals_likelihood_by_hand(tiny_causal: Path, words: dict[str, li
 
 def test_same_seed_same_text_whatever_the_neighbours(tiny_causal: Path):
     from llmcli.config.schemas import Generation
-    from llmcli.prompts import Rendered
+    from llmcli.text.prompts import Rendered
 
     model = load(tiny_causal)
     generation = Generation(max_new_tokens=12, temperature=1.0, seed=3)
@@ -207,7 +207,7 @@ def test_same_seed_same_text_whatever_the_neighbours(tiny_causal: Path):
 
 def test_streamed_pieces_make_the_text(tiny_causal: Path):
     from llmcli.config.schemas import Generation
-    from llmcli.prompts import Rendered
+    from llmcli.text.prompts import Rendered
 
     model = load(tiny_causal)
     whole = model.complete([Rendered(row="x")], Generation(max_new_tokens=20))[0][0]

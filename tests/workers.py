@@ -14,7 +14,7 @@ from typing import Any
 
 from llmcli.errors import OutOfMemory
 from llmcli.pipelines import Choice
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 from llmcli.worker import address, control
 from tests.conftest import ROOT, FakeModel
 

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from llmcli import languages
 from llmcli.config.schemas import Generation, HubSource, ModelConfig, Pipeline, Prompt, Settings, Source
 from llmcli.errors import ModelError, UsageError
+from llmcli.text import languages
 
 Json = dict[str, Any]
 HEADS: tuple[tuple[str, Pipeline], ...] = (

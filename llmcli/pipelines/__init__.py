@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Generation
-    from llmcli.prompts import Rendered
+    from llmcli.text.prompts import Rendered
 
 Emit = Callable[[str], None]
 """Hears the text of a lone answer as it is made."""

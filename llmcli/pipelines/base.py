@@ -11,7 +11,7 @@ from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines import Choice, Completion, Emit, Span
 from llmcli.pipelines.tokens import Encoder
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -18,7 +18,7 @@ from llmcli.pipelines.completion import CompletionPipeline
 from llmcli.pipelines.extraction import Extraction
 from llmcli.pipelines.prefix import Kept, PrefixCache
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 
 
 class CausalModel:

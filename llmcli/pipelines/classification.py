@@ -11,7 +11,7 @@ from transformers import TextClassificationPipeline
 from llmcli.errors import GenerationError, ModelError
 from llmcli.pipelines import Choice
 from llmcli.pipelines.base import HeadModel
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 
 Pair = dict[str, str]
 

@@ -15,7 +15,7 @@ from llmcli.pipelines import Span
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.completion import pad_id
 from llmcli.pipelines.tokens import Encoder
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 
 OVERLAP = 128
 """Tokens that neighbouring windows share, as in the BERT authors' code for SQuAD."""

@@ -10,7 +10,6 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from llmcli import languages
 from llmcli.config.schemas import Generation
 from llmcli.errors import GenerationError, UsageError
 from llmcli.pipelines import Completion, Emit
@@ -18,7 +17,8 @@ from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.completion import DEFAULT_MAX_NEW_TOKENS, pad_id
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoder
-from llmcli.prompts import Rendered
+from llmcli.text import languages
+from llmcli.text.prompts import Rendered
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from llmcli.errors import ModelError
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 
 UNBOUNDED = 1_000_000
 INFILLING = (

@@ -10,7 +10,7 @@ import torch
 from llmcli.errors import ModelError
 from llmcli.pipelines import Choice
 from llmcli.pipelines.classification import ClassificationModel
-from llmcli.prompts import Rendered
+from llmcli.text.prompts import Rendered
 
 
 class ZeroShotModel(ClassificationModel):

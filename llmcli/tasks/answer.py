@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from llmcli import chunking, prompts
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
 from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.text import chunking, prompts
+from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.pipelines import Emit, Model, Span

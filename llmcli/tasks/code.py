@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from llmcli import chunking, code, prompts
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
 from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
 from llmcli.tasks import generate
+from llmcli.text import chunking, code_blocks, prompts
+from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Generation
@@ -162,10 +162,10 @@ def _checked(made: list[Completion], rendered: Rendered, config: RunConfig) -> _
 
 
 def _read(text: str, completion: Completion, *, lang: str) -> tuple[Completion, bool | None]:
-    written, named = code.extract(text, lang=lang)
-    if not code.is_python(written, lang=lang, named=named):
+    written, named = code_blocks.extract(text, lang=lang)
+    if not code_blocks.is_python(written, lang=lang, named=named):
         return replace(completion, text=written), None
-    whole = code.parsable(written)
+    whole = code_blocks.parsable(written)
     # What was cut is complete as far as it goes.
     reason = "stop" if whole else completion.finish_reason
     return replace(completion, text=whole or written, finish_reason=reason), whole is not None
@@ -173,7 +173,7 @@ def _read(text: str, completion: Completion, *, lang: str) -> tuple[Completion, 
 
 def _filled(gap: tuple[str, str], completion: Completion, *, lang: str) -> tuple[Completion, bool | None]:
     whole = completion.text.join(gap)
-    return completion, code.parses(whole) if code.is_python(whole, lang=lang, named="") else None
+    return completion, code_blocks.parses(whole) if code_blocks.is_python(whole, lang=lang, named="") else None
 
 
 def _flagged(found: Result, parses: bool | None) -> Result:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Option
 
-from llmcli import chunking, languages, prompts, ranking
 from llmcli.errors import ROW_ERRORS, InputError
 from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.text import chunking, languages, prompts, ranking
+from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.pipelines import Completion, Emit, Model

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from llmcli import chunking, completion, languages, prompts
+from llmcli import completion
 from llmcli.errors import ROW_ERRORS, UsageError
 from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.prompts import Rendered
 from llmcli.records import Record, Result, failed
 from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.text import chunking, languages, prompts
+from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Prompt

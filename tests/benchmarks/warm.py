@@ -18,12 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llmcli import progress, prompts
+from llmcli import progress
 from llmcli.models import store
 from llmcli.pipelines import unheard
 from llmcli.records import Record
 from llmcli.request import InputOptions, OutputOptions, Request
 from llmcli.run import resolve
+from llmcli.text import prompts
 from llmcli.worker import client, control
 
 TEXT = "I loved every minute of it"

@@ -1,0 +1,1 @@
+"""What is done to text without a model and without files: chunks, languages, ranking, prompts, code."""
