@@ -16,8 +16,8 @@ from llmcli.output import say
 if TYPE_CHECKING:
     from llmcli.output import Writer
     from llmcli.progress import Rows
-    from llmcli.records import Result
-    from llmcli.request import Request
+    from llmcli.run.records import Result
+    from llmcli.run.request import Request
     from llmcli.worker.protocol import Channel
 
 
@@ -110,8 +110,9 @@ def execute(request: Request, channel: Channel | None = None) -> int:
 
     ``channel``: to the worker that parsed it.
     """
-    from llmcli import progress, readers, runner
+    from llmcli import progress, readers
     from llmcli.output import Writer
+    from llmcli.run import runner
     from llmcli.worker import client
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
@@ -123,7 +124,7 @@ def execute(request: Request, channel: Channel | None = None) -> int:
         session = stack.enter_context(contextlib.closing(client.session(request, report=report, channel=channel)))
         done = None
         if (place := request.journal) is not None:
-            from llmcli.journal import Journal
+            from llmcli.run.journal import Journal
 
             done = stack.enter_context(Journal(place, request=request, fingerprint=session.fingerprint))
         with (

@@ -12,9 +12,9 @@ import typer
 
 from llmcli import __version__, tasks
 from llmcli.errors import UsageError
-from llmcli.options import flatten
 from llmcli.parsing import Command, Group
-from llmcli.request import Request
+from llmcli.run.options import flatten
+from llmcli.run.request import Request
 
 
 def parse(arguments: list[str]) -> Request | int:

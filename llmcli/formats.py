@@ -11,9 +11,9 @@ from typing import Any
 
 from llmcli.errors import InputError
 from llmcli.lines import LINE_CAP, LineReader
-from llmcli.records import Record, bad, decode
-from llmcli.request import Request
-from llmcli.seen import Seen
+from llmcli.run.records import Record, bad, decode
+from llmcli.run.request import Request
+from llmcli.run.seen import Seen
 
 DELIMITED = ("csv", "tsv")
 CAPPED = f"line longer than {LINE_CAP} bytes"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from llmcli.errors import UsageError
-from llmcli.records import Result
+from llmcli.run.records import Result
 
 _PATTERN = re.compile(r"\s*(?P<label>[^<>=]+?)\s*(?:(?P<sign>>=|>|<=|<)\s*(?P<score>\d*\.?\d+))?\s*")
 

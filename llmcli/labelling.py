@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 from typer import Option
 
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
-from llmcli.records import Record, Result, failed
-from llmcli.request import InputOptions, OutputOptions, check
+from llmcli.run.records import Record, Result, failed
+from llmcli.run.request import InputOptions, OutputOptions, check
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 

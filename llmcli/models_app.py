@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmcli import completion, tasks
+from llmcli import tasks
 from llmcli.config import places
 from llmcli.errors import ModelError, OutputError, UsageError
+from llmcli.run import completion
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Chosen

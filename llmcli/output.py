@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from llmcli import rows, tasks
 from llmcli.errors import OutputError, one_line
-from llmcli.records import Result
-from llmcli.request import ENDINGS, Request
+from llmcli.run.records import Result
+from llmcli.run.request import ENDINGS, Request
 
 if TYPE_CHECKING:
     from llmcli import grep

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from llmcli.output import say
-from llmcli.records import Result
+from llmcli.run.records import Result
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from llmcli import records
 from llmcli.errors import InputError, UsageError
 from llmcli.lines import LineReader
-from llmcli.records import Record, bad, check
-from llmcli.request import Request
+from llmcli.run import records
+from llmcli.run.records import Record, bad, check
+from llmcli.run.request import Request
 
 
 def read(request: Request) -> Iterator[Record]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmcli.records import Result
+from llmcli.run.records import Result
 
 NO_ANSWER = "no answer"
 """What stands for an answer that a text does not hold."""

@@ -298,8 +298,8 @@ def test_sampled_rows_have_seeds_of_their_own(cli, tiny_causal: Path, tmp_path: 
     size=strategies.integers(1, 8),
 )  # fmt: skip
 def test_any_texts_in_any_batches(texts: list[str], size: int, tiny_model):
-    from llmcli import runner
-    from llmcli.records import Record, check
+    from llmcli.run import runner
+    from llmcli.run.records import Record, check
 
     records = [check(Record(id=i, text=text)) for i, text in enumerate(texts)]
     session = tiny_model(size)
@@ -313,8 +313,7 @@ def test_any_texts_in_any_batches(texts: list[str], size: int, tiny_model):
 
 @pytest.fixture(scope="module")
 def tiny_model(tiny_causal: Path):
-    from llmcli import runner
-    from llmcli.run import resolve
+    from llmcli.run import resolve, runner
 
     def build(size: int) -> runner.Local:
         return runner.Local(resolve.resolve("sentiment", {"model": str(tiny_causal), "batch_size": size}))
@@ -367,7 +366,7 @@ def test_a_full_disk_keeps_whole_rows(tiny_causal: Path, tmp_path: Path, room: i
 
 
 def test_journal_place(tmp_path: Path):
-    from llmcli.request import InputOptions, OutputOptions, Request
+    from llmcli.run.request import InputOptions, OutputOptions, Request
 
     def place(format: str, output: Path | None) -> Path | None:
         return Request("x", InputOptions(), OutputOptions(output=output), {}, format=format).journal

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmcli import journal
+from llmcli.run import journal
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.real

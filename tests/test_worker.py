@@ -19,8 +19,8 @@ import pytest
 
 from llmcli import progress
 from llmcli.errors import WorkerError
-from llmcli.records import Record
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run.records import Record
+from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.worker import address, client, connection, control, protocol
 from tests import workers
 from tests.conftest import Done, FakeModel

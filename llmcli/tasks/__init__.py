@@ -1,6 +1,6 @@
 """The tasks, one module each.
 
-A task module has ``command`` (option groups in, :class:`~llmcli.request.Request` out; its docstring is the
+A task module has ``command`` (option groups in, :class:`~llmcli.run.request.Request` out; its docstring is the
 help text), ``Options`` (its own flags, if any), ``FIELDS`` (the keys of its results) and
 ``answer(model, config, records)``, which gives one result a record, in order. Tasks never print, never exit, and
 import neither torch nor transformers.

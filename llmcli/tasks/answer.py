@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
-from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.records import Record, Result, failed
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run.options import GenerationOptions, ModelOptions, request
+from llmcli.run.records import Record, Result, failed
+from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 

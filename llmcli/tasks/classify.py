@@ -11,8 +11,8 @@ from typer import Option
 
 from llmcli import labelling
 from llmcli.errors import UsageError
-from llmcli.options import ModelOptions, request
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run.options import ModelOptions, request
+from llmcli.run.request import InputOptions, OutputOptions, Request
 
 FIELDS, OPTIONAL, WINDOW = labelling.FIELDS, labelling.OPTIONAL, labelling.WINDOW
 answer = labelling.answer

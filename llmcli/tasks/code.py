@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
-from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.records import Record, Result, failed
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run.options import GenerationOptions, ModelOptions, request
+from llmcli.run.records import Record, Result, failed
+from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.tasks import generate
 from llmcli.text import chunking, code_blocks, prompts
 from llmcli.text.prompts import Rendered

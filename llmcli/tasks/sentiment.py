@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from llmcli import labelling
-from llmcli.options import ModelOptions, request
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run.options import ModelOptions, request
+from llmcli.run.request import InputOptions, OutputOptions, Request
 
 FIELDS, OPTIONAL, WINDOW = labelling.FIELDS, labelling.OPTIONAL, labelling.WINDOW
 Options = labelling.Options

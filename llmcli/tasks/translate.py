@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from llmcli import completion
 from llmcli.errors import ROW_ERRORS, UsageError
-from llmcli.options import GenerationOptions, ModelOptions, request
-from llmcli.records import Record, Result, failed
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run import completion
+from llmcli.run.options import GenerationOptions, ModelOptions, request
+from llmcli.run.records import Record, Result, failed
+from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.text import chunking, languages, prompts
 from llmcli.text.prompts import Rendered
 

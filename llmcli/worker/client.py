@@ -7,18 +7,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmcli import records
 from llmcli.errors import UsageError, WorkerError
 from llmcli.output import say
-from llmcli.records import Record, Result
+from llmcli.run import records
+from llmcli.run.records import Record, Result
 from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 
 if TYPE_CHECKING:
     from llmcli.pipelines import Emit
     from llmcli.progress import Preparing
-    from llmcli.request import Request
-    from llmcli.runner import Session
+    from llmcli.run.request import Request
+    from llmcli.run.runner import Session
 
 QUICK = 1.0
 """Seconds that a worker has to parse a command line; then it is parsed here."""
@@ -94,7 +94,7 @@ def _mode(request: Request) -> str:
 
 
 def _local(request: Request, report: Preparing) -> Session:
-    from llmcli import runner
+    from llmcli.run import runner
 
     return runner.local(request, report=report)
 

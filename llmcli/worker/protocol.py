@@ -23,8 +23,8 @@ from typing import Any
 
 from llmcli import errors
 from llmcli.errors import LlmcliError
-from llmcli.records import Record
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli.run.records import Record
+from llmcli.run.request import InputOptions, OutputOptions, Request
 
 Message = dict[str, Any]
 LENGTH = struct.Struct(">I")

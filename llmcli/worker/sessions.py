@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from llmcli import commandline, records
+from llmcli import commandline
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
 from llmcli.models.resident import Resident
 from llmcli.pipelines import Emit, Model, Report
-from llmcli.records import Result
-from llmcli.run import resolve
+from llmcli.run import records, resolve
+from llmcli.run.records import Result
 from llmcli.run.resolve import RunConfig
-from llmcli.runner import Local
+from llmcli.run.runner import Local
 from llmcli.worker import protocol
 from llmcli.worker.protocol import Message
 

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 
-from llmcli import runner
-from llmcli.records import Record
-from llmcli.run import resolve
+from llmcli.run import resolve, runner
+from llmcli.run.records import Record
 
 TASKS: list[tuple[str, str]] = [
     ("a function fib(n) that returns the n-th Fibonacci number, with fib(0) = 0 and fib(1) = 1",

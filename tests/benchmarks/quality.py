@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmcli import runner
-from llmcli.records import Record
-from llmcli.run import resolve
+from llmcli.run import resolve, runner
+from llmcli.run.records import Record
 
 Row = dict[str, Any]
 

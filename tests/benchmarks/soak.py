@@ -21,9 +21,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from llmcli import progress, records, runner
-from llmcli.records import Record
-from llmcli.request import InputOptions, OutputOptions, Request
+from llmcli import progress
+from llmcli.run import records, runner
+from llmcli.run.records import Record
+from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.worker import client, control
 from tests import workers
 from tests.conftest import FakeModel

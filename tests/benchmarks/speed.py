@@ -21,11 +21,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llmcli import runner
 from llmcli.models import store
 from llmcli.pipelines import unheard
-from llmcli.records import Record
-from llmcli.run import resolve
+from llmcli.run import resolve, runner
+from llmcli.run.records import Record
 from llmcli.tasks import translate
 from llmcli.text import prompts
 from tests.benchmarks import peers

@@ -21,9 +21,9 @@ from typing import Any
 from llmcli import progress
 from llmcli.models import store
 from llmcli.pipelines import unheard
-from llmcli.records import Record
-from llmcli.request import InputOptions, OutputOptions, Request
 from llmcli.run import resolve
+from llmcli.run.records import Record
+from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.text import prompts
 from llmcli.worker import client, control
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from llmcli import tasks
 from llmcli.errors import ROW_ERRORS, ModelError
-from llmcli.records import Record, Result, failed
-from llmcli.seen import Seen
+from llmcli.run.records import Record, Result, failed
+from llmcli.run.seen import Seen
 
 if TYPE_CHECKING:
-    from llmcli.journal import Journal
     from llmcli.pipelines import Emit, Model, Report
     from llmcli.progress import Preparing
-    from llmcli.request import Request
+    from llmcli.run.journal import Journal
+    from llmcli.run.request import Request
     from llmcli.run.resolve import RunConfig
 
 

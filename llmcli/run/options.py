@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from typer import Argument, Option
 
-from llmcli import completion
-from llmcli.request import InputOptions, OutputOptions, Request, check, input_format
+from llmcli.run import completion
+from llmcli.run.request import InputOptions, OutputOptions, Request, check, input_format
 
 MODEL, GENERATION = "Model", "Generation"
 R = TypeVar("R")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from llmcli.errors import OutputError, UsageError
-from llmcli.records import Record, Result, pack, unpack
-from llmcli.request import Request
+from llmcli.run.records import Record, Result, pack, unpack
+from llmcli.run.request import Request
 
 _START = b'{"fingerprint": '
 
