@@ -10,11 +10,11 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from llmcli import tasks
+from llmcli.data.writer import say
 from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed
-from llmcli.output import say
 
 if TYPE_CHECKING:
-    from llmcli.output import Writer
+    from llmcli.data.writer import Writer
     from llmcli.progress import Rows
     from llmcli.run.records import Result
     from llmcli.run.request import Request
@@ -110,8 +110,9 @@ def execute(request: Request, channel: Channel | None = None) -> int:
 
     ``channel``: to the worker that parsed it.
     """
-    from llmcli import progress, readers
-    from llmcli.output import Writer
+    from llmcli import progress
+    from llmcli.data import readers
+    from llmcli.data.writer import Writer
     from llmcli.run import runner
     from llmcli.worker import client
 

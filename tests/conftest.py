@@ -120,7 +120,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Ca
         path = tmp_path / "stdin"
         path.write_bytes(raw)
         monkeypatch.setattr(sys, "argv", ["llmcli", *arguments])
-        monkeypatch.setattr("llmcli.readers._piped", lambda: bool(raw))
+        monkeypatch.setattr("llmcli.data.readers._piped", lambda: bool(raw))
         capfdbinary.readouterr()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))
         with pytest.raises(SystemExit) as ended:

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies
 
-from llmcli import formats
-from llmcli.lines import LINE_CAP, LineReader
+from llmcli.data import formats
+from llmcli.data.lines import LINE_CAP, LineReader
 
 COMMON = ["model", "input_tokens", "output_tokens", "finish_reason", "chunks", "truncated"]
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llmcli.data.writer import say
 from llmcli.errors import UsageError, WorkerError
-from llmcli.output import say
 from llmcli.run import records
 from llmcli.run.records import Record, Result
 from llmcli.worker import address, connection, protocol

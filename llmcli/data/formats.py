@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llmcli.data.lines import LINE_CAP, LineReader
 from llmcli.errors import InputError
-from llmcli.lines import LINE_CAP, LineReader
 from llmcli.run.records import Record, bad, decode
 from llmcli.run.request import Request
 from llmcli.run.seen import Seen

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from llmcli.data.lines import LineReader
 from llmcli.errors import InputError, UsageError
-from llmcli.lines import LineReader
 from llmcli.run import records
 from llmcli.run.records import Record, bad, check
 from llmcli.run.request import Request
@@ -43,7 +43,7 @@ def count(request: Request) -> int | None:
     files = [file for path in paths for file in _expand(path, request.source.pattern)]
     if request.format == "text":
         return len(files)
-    from llmcli.formats import DELIMITED
+    from llmcli.data.formats import DELIMITED
 
     rows = 0
     for file in files:
@@ -99,7 +99,7 @@ def _files(request: Request, *, prompt: str | None) -> Iterator[Record]:
 
 
 def _rows(lines: LineReader, request: Request, *, name: str, prompt: str | None, path: Path | None) -> Iterator[Record]:
-    from llmcli import formats
+    from llmcli.data import formats
 
     for record in formats.rows(lines, request, name=name):
         text = record.text if record.error else _join(record.text, prompt)

@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from llmcli import rows, tasks
+from llmcli import tasks
+from llmcli.data import rendering
 from llmcli.errors import OutputError, one_line
 from llmcli.run.records import Result
 from llmcli.run.request import ENDINGS, Request
 
 if TYPE_CHECKING:
-    from llmcli import grep
+    from llmcli.data import grep
 
 _ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
@@ -57,15 +58,15 @@ class Writer:
     def _pattern(own: Mapping[str, Any]) -> grep.Pattern | None:
         if "grep" not in own:
             return None
-        from llmcli import grep
+        from llmcli.data import grep
 
         return grep.parse(own["grep"])
 
-    def _new_table(self) -> rows.Table | None:
+    def _new_table(self) -> rendering.Table | None:
         if self._format not in ("csv", "tsv"):
             return None
         delimiter = self._request.source.delimiter or ("\t" if self._format == "tsv" else ",")
-        return rows.Table(self._request.task, tasks.columns(self._request.task, self._request.flags),
+        return rendering.Table(self._request.task, tasks.columns(self._request.task, self._request.flags),
                           delimiter=delimiter)  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -127,7 +128,7 @@ class Writer:
         if self._table is not None:
             content = self._table.row(result)
         elif self._format == "json":
-            content = rows.dumps(rows.obj(result, merge=self._request.output.merge))
+            content = rendering.dumps(rendering.obj(result, merge=self._request.output.merge))
         else:
             content = "" if self._streamed else self._clean(self._text(result)) + self._context(result)
         if self._folder and self.target is not None:
@@ -139,7 +140,7 @@ class Writer:
         self._put(content if content.endswith("\n") else content + "\n")
 
     def _text(self, result: Result) -> str:
-        return result.record.text if self._inputs and result.record else rows.text(result)
+        return result.record.text if self._inputs and result.record else rendering.text(result)
 
     def _context(self, result: Result) -> str:
         """The sentence around an answer, dimmed, for people."""
