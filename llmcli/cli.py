@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from llmcli import tasks
-from llmcli.data.writer import say
 from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed
+from llmcli.reports import say
 
 if TYPE_CHECKING:
     from llmcli.data.writer import Writer

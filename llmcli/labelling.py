@@ -20,7 +20,7 @@ from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Label, Prompt
-    from llmcli.pipelines import Choice, Emit, Model
+    from llmcli.pipelines.protocol import Choice, Emit, Model
     from llmcli.run.resolve import RunConfig
 
 READ_AT_ONCE = 512

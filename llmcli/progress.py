@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from llmcli.data.writer import say
+from llmcli.reports import say
 from llmcli.run.records import Result
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmcli.pipelines import Choice, Completion, Span
+from llmcli.pipelines.protocol import Choice, Completion, Span
 from llmcli.text.prompts import Rendered
 from tests import tiny
 

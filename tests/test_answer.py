@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmcli.pipelines import Completion
 from llmcli.pipelines.extraction import END, LENGTH
+from llmcli.pipelines.protocol import Completion
 from llmcli.text import chunking
 from llmcli.text.prompts import Rendered
 from tests.test_checkpoints import open_model

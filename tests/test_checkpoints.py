@@ -13,7 +13,7 @@ import pytest
 from llmcli.config.schemas import Generation, ModelConfig, Source
 from llmcli.config.strict_yaml import load
 from llmcli.errors import GenerationError, ModelError, UsageError
-from llmcli.models import inference
+from llmcli.models import describing
 from llmcli.text.prompts import Rendered
 from tests import tiny
 from tests.conftest import ROOT
@@ -449,7 +449,7 @@ def test_one_yaml_for_a_checkpoint_of_each_pair(cli, checkpoint, tmp_path: Path)
 
 
 def test_opus_mt_names_a_repository_for_each_pair():
-    model = inference.match(load(ModelConfig, ROOT / "configs" / "models" / "opus-mt.yaml"), "opus-mt-en-fr")
+    model = describing.match(load(ModelConfig, ROOT / "configs" / "models" / "opus-mt.yaml"), "opus-mt-en-fr")
     assert model is not None
     assert model.source.hub is not None
     assert model.source.hub.repo == "Helsinki-NLP/opus-mt-en-fr"
@@ -457,7 +457,7 @@ def test_opus_mt_names_a_repository_for_each_pair():
 
 
 def infer(folder: Path) -> ModelConfig:
-    return inference.infer(folder, name=folder.name, source=Source(path=folder))
+    return describing.infer(folder, name=folder.name, source=Source(path=folder))
 
 
 def resolve(task: str, folder: Path | str) -> Any:

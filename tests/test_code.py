@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llmcli.pipelines import Completion
+from llmcli.pipelines.protocol import Completion
 
 FUNCTION = "def f(x):\n    return x"
 

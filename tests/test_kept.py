@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from llmcli.models import kept, loading, manifest
-from llmcli.pipelines.prefix import PrefixCache
+from llmcli.models import derived, loading, manifest
+from llmcli.pipelines.fast.prefix import PrefixCache
 from tests.conftest import Done
 
 
@@ -33,7 +33,7 @@ def answers(cli: Callable[..., Done], folder: Path, *arguments: str) -> tuple[di
     return json.loads(done.out)["scores"], text.out
 
 
-WHOLE, HALF = kept.of(kept.WHOLE, "c0ffee"), kept.of(kept.HALF, "c0ffee")
+WHOLE, HALF = derived.of(derived.WHOLE, "c0ffee"), derived.of(derived.HALF, "c0ffee")
 
 
 def refuse(*_: Any, **__: Any) -> None:
@@ -45,7 +45,7 @@ def test_a_second_load_reads_what_is_kept(cli, stored: Path, monkeypatch: pytest
     """On a processor with bfloat16 instructions, and on one without."""
     from transformers import AutoModelForCausalLM
 
-    from llmcli.models import quantization
+    from llmcli.pipelines.fast import quantization
 
     monkeypatch.setattr(loading, "bfloat16", lambda: half)
     first = answers(cli, stored)
@@ -71,11 +71,11 @@ def test_pulled_anew_while_weights_are_rounded(cli, stored: Path, tmp_path: Path
 
     newer = tmp_path / "newer"
     shutil.copytree(stored, newer)
-    changed = {name: weight.flip(0).contiguous() for name, weight in load_file(newer / kept.FULL).items()}
-    save_file(changed, newer / kept.FULL, metadata={"format": "pt"})
+    changed = {name: weight.flip(0).contiguous() for name, weight in load_file(newer / derived.FULL).items()}
+    save_file(changed, newer / derived.FULL, metadata={"format": "pt"})
     manifest.write(newer, repo="org/tiny", revision="main", commit="beef")
     mine = shutil.copytree(newer, tmp_path / "mine")
-    write = kept.write
+    write = derived.write
 
     def pulled(*arguments: Any) -> None:
         if newer.exists():
@@ -83,7 +83,7 @@ def test_pulled_anew_while_weights_are_rounded(cli, stored: Path, tmp_path: Path
             newer.rename(stored)
         write(*arguments)
 
-    monkeypatch.setattr(kept, "write", pulled)
+    monkeypatch.setattr(derived, "write", pulled)
     answers(cli, stored)
     for _ in range(2):
         assert answers(cli, stored) == answers(cli, mine)
@@ -116,8 +116,8 @@ def test_bfloat16_weights_of_an_earlier_version_are_replaced(cli, stored: Path, 
     monkeypatch.setattr(loading, "bfloat16", lambda: True)
     first = answers(cli, stored)
     for name in (WHOLE, HALF):
-        kept.discard(stored, name)
-        kept.write(stored, name, {"model.norm.weight": torch.ones(32, dtype=torch.bfloat16)})
+        derived.discard(stored, name)
+        derived.write(stored, name, {"model.norm.weight": torch.ones(32, dtype=torch.bfloat16)})
     assert answers(cli, stored) == first
     assert answers(cli, stored) == first
 
@@ -143,25 +143,25 @@ def test_what_is_gone_is_made_again(cli, stored: Path):
 def test_what_an_earlier_version_kept_is_replaced(cli, stored: Path):
     import torch
 
-    kept.write(stored, WHOLE, {"other": torch.zeros(64, dtype=torch.int8)})
+    derived.write(stored, WHOLE, {"other": torch.zeros(64, dtype=torch.int8)})
     assert answers(cli, stored) == answers(cli, stored)
-    assert "other" not in (kept.read(stored, WHOLE) or {"other": None})
+    assert "other" not in (derived.read(stored, WHOLE) or {"other": None})
 
 
 def test_the_first_of_two_processes_writes(stored: Path):
     import torch
 
     for value in (1.0, 2.0):
-        kept.write(stored, "x.safetensors", {"a": torch.full((16,), value)})
-    assert float((kept.read(stored, "x.safetensors") or {})["a"][0]) == 1.0
+        derived.write(stored, "x.safetensors", {"a": torch.full((16,), value)})
+    assert float((derived.read(stored, "x.safetensors") or {})["a"][0]) == 1.0
     manifest.check(stored, name="stored", whole=True)
 
 
 def test_few_prefixes_are_kept(stored: Path, monkeypatch: pytest.MonkeyPatch):
     import torch
 
-    monkeypatch.setattr(kept, "PREFIXES", 3)
-    shelf = kept.Prefixes(stored, facts="x")
+    monkeypatch.setattr(derived, "PREFIXES", 3)
+    shelf = derived.Prefixes(stored, facts="x")
     for number in range(5):
         shelf.put((number,), {"0.keys": torch.full((1, 1, 2, 4), float(number))})
     assert [shelf.get((number,)) is None for number in range(5)] == [True, True, False, False, False]
@@ -175,10 +175,10 @@ def test_mapped_tensors_are_aligned(stored: Path, size: int):
     import torch
 
     tensors = {"n" * size + str(place): torch.arange(64, dtype=torch.int8) + place for place in range(size)}
-    kept.write(stored, WHOLE, tensors)
-    found = kept.read(stored, WHOLE)
+    derived.write(stored, WHOLE, tensors)
+    found = derived.read(stored, WHOLE)
     assert found
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
     from safetensors.torch import load_file
 
-    assert all(tensor.data_ptr() % kept.ALIGNED == 0 for tensor in load_file(stored / WHOLE).values())
+    assert all(tensor.data_ptr() % derived.ALIGNED == 0 for tensor in load_file(stored / WHOLE).values())

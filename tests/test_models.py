@@ -104,8 +104,8 @@ def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: 
 
     import torch
 
-    from llmcli.models import quantization
     from llmcli.pipelines import scores
+    from llmcli.pipelines.fast import quantization
 
     torch.manual_seed(0)
     monkeypatch.setattr(quantization, "_blocks", lambda: kind == "blocks")
@@ -325,7 +325,7 @@ def load(folder: Path):
 def test_many_rows_take_bfloat16_weights_where_they_are_there(dtype: str, rows: int, whole: bool):
     import torch
 
-    from llmcli.models import quantization
+    from llmcli.pipelines.fast import quantization
 
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Linear(64, 32)).to(getattr(torch, dtype))
@@ -344,7 +344,7 @@ def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch
     import torch
     from transformers import AutoModelForCausalLM
 
-    from llmcli.models import fused
+    from llmcli.pipelines.fast import fused
 
     monkeypatch.setattr(fused, "FEW", 0)  # no 8-bit weights here
     plain, quick = (AutoModelForCausalLM.from_pretrained(checkpoint(name), dtype=torch.float32) for _ in range(2))
@@ -370,7 +370,8 @@ def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch
 def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     import torch
 
-    from llmcli.models import fused, loading
+    from llmcli.models import loading
+    from llmcli.pipelines.fast import fused
     from llmcli.run import resolve
 
     def loaded(quantize: str):
@@ -408,7 +409,7 @@ def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     ],
 )
 def test_when_weights_are_quantized(cli, tiny_causal: Path, monkeypatch, flags: list[str], quantized: bool):
-    from llmcli.models import quantization
+    from llmcli.pipelines.fast import quantization
 
     asked, int8 = [], quantization.int8
 

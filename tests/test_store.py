@@ -8,7 +8,7 @@ import pytest
 
 from llmcli.config.schemas import ModelConfig, PackageSource, Source
 from llmcli.errors import ModelError, OutputError
-from llmcli.models import sources, store
+from llmcli.models import packages, store
 
 SILENT = staticmethod(lambda stage, share: None)
 
@@ -38,7 +38,7 @@ def test_not_a_gguf_file(tmp_path: Path):
 def test_missing_package_offline(tmp_path: Path):
     package = PackageSource(requirements=["no-such-package-here==1"], files=["x"], sha256="0" * 64)
     with pytest.raises(ModelError, match="--offline"):
-        sources.package_files(package, folder=tmp_path, offline=True)
+        packages.package_files(package, folder=tmp_path, offline=True)
 
 
 def test_unwritable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

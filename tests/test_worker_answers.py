@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from llmcli.models import loading
-from llmcli.models.resident import Resident
 from llmcli.run import resolve
 from llmcli.worker import control
+from llmcli.worker.resident import Resident
 from tests import workers
 from tests.conftest import Done, FakeModel
 from tests.test_worker import place, pytestmark

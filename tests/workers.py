@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.errors import OutOfMemory
-from llmcli.pipelines import Choice
+from llmcli.pipelines.protocol import Choice
 from llmcli.text.prompts import Rendered
 from llmcli.worker import address, control
 from tests.conftest import ROOT, FakeModel

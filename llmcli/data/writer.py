@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from llmcli import tasks
 from llmcli.data import rendering
 from llmcli.errors import OutputError, one_line
+from llmcli.reports import say
 from llmcli.run.records import Result
 from llmcli.run.request import ENDINGS, Request
 
@@ -200,10 +201,3 @@ def _reported(target: Path | None) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(f"{target or 'standard output'}: {error.strerror or error}", code="write") from error
-
-
-def say(line: str) -> None:
-    """One line on stderr, if there is a stderr."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(line, file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from llmcli.errors import ModelError
-from llmcli.pipelines import Report
+from llmcli.reports import Report
 
 _converting = threading.Lock()
 """Libraries are changed meanwhile: one thread of a process at a time."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from llmcli.config.schemas import HubSource
 from llmcli.errors import ModelError, OutputError
-from llmcli.pipelines import Report
+from llmcli.reports import Report
 
 NEEDED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
           "vocab*", "merges.txt", "*.model", "*.spm", "*.jinja", "spiece*", "sentencepiece*")  # fmt: skip

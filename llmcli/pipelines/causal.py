@@ -7,22 +7,22 @@ from typing import Any
 
 import torch
 
-from llmcli import batching
-from llmcli.batching import Budget
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
-from llmcli.pipelines import Choice, Completion, Emit, Span, scores
+from llmcli.pipelines import batching, scores
 from llmcli.pipelines.base import ROWS, TOKENS
+from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.choice import ChoicePipeline
 from llmcli.pipelines.completion import CompletionPipeline
 from llmcli.pipelines.extraction import Extraction
-from llmcli.pipelines.prefix import Kept, PrefixCache
+from llmcli.pipelines.fast.prefix import Kept, PrefixCache
+from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 from llmcli.text.prompts import Rendered
 
 
 class CausalModel:
-    """Implements :class:`llmcli.pipelines.Model`."""
+    """Implements :class:`llmcli.pipelines.protocol.Model`."""
 
     def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None,
                  prefixes: Kept | None = None) -> None:  # fmt: skip

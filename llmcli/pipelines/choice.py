@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from transformers import Pipeline
 
-from llmcli.pipelines import Choice, scores
-from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines import scores
+from llmcli.pipelines.fast.prefix import PrefixCache
+from llmcli.pipelines.protocol import Choice
 from llmcli.pipelines.stopping import check_finite
 from llmcli.pipelines.tokens import Batch, Encoded, Encoder
 

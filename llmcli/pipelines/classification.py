@@ -9,8 +9,8 @@ from typing import Any
 from transformers import TextClassificationPipeline
 
 from llmcli.errors import GenerationError, ModelError
-from llmcli.pipelines import Choice
 from llmcli.pipelines.base import HeadModel
+from llmcli.pipelines.protocol import Choice
 from llmcli.text.prompts import Rendered
 
 Pair = dict[str, str]

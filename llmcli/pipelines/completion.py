@@ -9,9 +9,9 @@ import torch
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
 
 from llmcli.config.schemas import Generation
-from llmcli.pipelines import Completion, Emit
-from llmcli.pipelines.beams import BeamSearch
-from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.fast.beams import BeamSearch
+from llmcli.pipelines.fast.prefix import PrefixCache
+from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Batch, Encoder
 

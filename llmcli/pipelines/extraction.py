@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache
 
-from llmcli.pipelines import Span
 from llmcli.pipelines.choice import ChoicePipeline
-from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.fast.prefix import PrefixCache
+from llmcli.pipelines.protocol import Span
 from llmcli.pipelines.stopping import check_finite
 from llmcli.pipelines.tokens import Encoded, Encoder
 

@@ -11,9 +11,9 @@ from transformers import AutoModelForQuestionAnswering, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from llmcli.errors import GenerationError, ModelError
-from llmcli.pipelines import Span
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.completion import pad_id
+from llmcli.pipelines.protocol import Span
 from llmcli.pipelines.tokens import Encoder
 from llmcli.text.prompts import Rendered
 

@@ -12,9 +12,9 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from llmcli.config.schemas import Generation
 from llmcli.errors import GenerationError, UsageError
-from llmcli.pipelines import Completion, Emit
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.completion import DEFAULT_MAX_NEW_TOKENS, pad_id
+from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoder
 from llmcli.text import languages

@@ -10,7 +10,7 @@ from transformers import LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from llmcli.errors import GenerationError
-from llmcli.pipelines import Emit
+from llmcli.pipelines.protocol import Emit
 from llmcli.pipelines.tokens import Encoder
 
 

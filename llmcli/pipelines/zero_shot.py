@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from llmcli.errors import ModelError
-from llmcli.pipelines import Choice
 from llmcli.pipelines.classification import ClassificationModel
+from llmcli.pipelines.protocol import Choice
 from llmcli.text.prompts import Rendered
 
 

@@ -17,8 +17,8 @@ from llmcli.config import places
 from llmcli.config.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
-from llmcli.models import inference, names
-from llmcli.pipelines import Report, unheard
+from llmcli.models import describing, names
+from llmcli.reports import Report, unheard
 
 Layer = tuple[str, dict[str, Any]]
 MERGED = ("generation", "options")
@@ -60,7 +60,7 @@ def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False, repor
     if not chosen.get("model"):
         raise UsageError(f"no model for {task}", hint="give --model NAME")
     options = chosen.get("options", {})
-    model = inference.fill(
+    model = describing.fill(
         names.find(chosen["model"], offline=offline, report=report),
         source=options.get("from_", "auto"),
         target=options.get("to", ""),

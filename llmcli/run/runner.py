@@ -12,8 +12,9 @@ from llmcli.run.records import Record, Result, failed
 from llmcli.run.seen import Seen
 
 if TYPE_CHECKING:
-    from llmcli.pipelines import Emit, Model, Report
+    from llmcli.pipelines.protocol import Emit, Model
     from llmcli.progress import Preparing
+    from llmcli.reports import Report
     from llmcli.run.journal import Journal
     from llmcli.run.request import Request
     from llmcli.run.resolve import RunConfig
@@ -56,7 +57,7 @@ class Local:
     """A session in this process; the model is loaded, by ``load``, for the first good record."""
 
     def __init__(self, config: RunConfig, *, report: Report | None = None, load: Load | None = None) -> None:
-        from llmcli.pipelines import unheard
+        from llmcli.reports import unheard
 
         self.config = config
         self.model = config.model.name

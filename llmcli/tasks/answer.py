@@ -18,7 +18,7 @@ from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
-    from llmcli.pipelines import Emit, Model, Span
+    from llmcli.pipelines.protocol import Emit, Model, Span
     from llmcli.run.resolve import RunConfig
 
 READ_AT_ONCE = 1024

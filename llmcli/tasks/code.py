@@ -18,7 +18,7 @@ from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Generation
-    from llmcli.pipelines import Completion, Emit, Model
+    from llmcli.pipelines.protocol import Completion, Emit, Model
     from llmcli.run.resolve import RunConfig
 
 FIELDS = ("text", "parses")

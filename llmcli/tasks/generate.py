@@ -17,7 +17,7 @@ from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Generation, Prompt
-    from llmcli.pipelines import Completion, Emit, Model
+    from llmcli.pipelines.protocol import Completion, Emit, Model
     from llmcli.run.resolve import RunConfig
 
 

@@ -17,7 +17,7 @@ from llmcli.text import chunking, languages, prompts, ranking
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
-    from llmcli.pipelines import Completion, Emit, Model
+    from llmcli.pipelines.protocol import Completion, Emit, Model
     from llmcli.run.resolve import RunConfig
 
 

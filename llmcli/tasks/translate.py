@@ -19,7 +19,7 @@ from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Prompt
-    from llmcli.pipelines import Completion, Emit, Model
+    from llmcli.pipelines.protocol import Completion, Emit, Model
     from llmcli.run.resolve import RunConfig
 
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")

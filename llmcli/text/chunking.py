@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from llmcli.errors import GenerationError
 
 if TYPE_CHECKING:
-    from llmcli.pipelines import Model
+    from llmcli.pipelines.protocol import Model
 
 MIN_BUDGET = 8
 """Fewer tokens than this hold no text worth reading."""

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmcli.data.writer import say
 from llmcli.errors import UsageError, WorkerError
+from llmcli.reports import say
 from llmcli.run import records
 from llmcli.run.records import Record, Result
 from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 
 if TYPE_CHECKING:
-    from llmcli.pipelines import Emit
+    from llmcli.pipelines.protocol import Emit
     from llmcli.progress import Preparing
     from llmcli.run.request import Request
     from llmcli.run.runner import Session

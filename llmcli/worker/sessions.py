@@ -11,14 +11,15 @@ from typing import Any
 
 from llmcli import commandline
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
-from llmcli.models.resident import Resident
-from llmcli.pipelines import Emit, Model, Report
+from llmcli.pipelines.protocol import Emit, Model
+from llmcli.reports import Report
 from llmcli.run import records, resolve
 from llmcli.run.records import Result
 from llmcli.run.resolve import RunConfig
 from llmcli.run.runner import Local
 from llmcli.worker import protocol
 from llmcli.worker.protocol import Message
+from llmcli.worker.resident import Resident
 
 
 class Cancelled(BaseException):

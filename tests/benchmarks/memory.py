@@ -17,7 +17,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from llmcli.models import loading, store
-from llmcli.pipelines import unheard
+from llmcli.reports import unheard
 from llmcli.run import resolve
 from tests.benchmarks import warm
 

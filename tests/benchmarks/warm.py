@@ -20,7 +20,7 @@ from typing import Any
 
 from llmcli import progress
 from llmcli.models import store
-from llmcli.pipelines import unheard
+from llmcli.reports import unheard
 from llmcli.run import resolve
 from llmcli.run.records import Record
 from llmcli.run.request import InputOptions, OutputOptions, Request

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from llmcli.models import fused, kept
+from llmcli.models import derived
+from llmcli.pipelines.fast import fused
 
 CHUNK = 1 << 14
 """Channels that are rounded at a time, so that a large output matrix needs little memory more."""
@@ -106,22 +107,22 @@ def int8(model: Any, folder: Path | None = None, *, weights: str = "") -> Any:
 
     What is made is kept in ``folder``, of the store, as made of these ``weights``: rounding takes longer than reading.
     """
-    whole, half = kept.of(kept.WHOLE, weights), kept.of(kept.HALF, weights)
+    whole, half = derived.of(derived.WHOLE, weights), derived.of(derived.HALF, weights)
     if hasattr(model, "base_model"):
         fused.fuse(model)
     found = layers(model)
-    tensors = kept.read(folder, whole)
+    tensors = derived.read(folder, whole)
     if tensors is None or set(tensors) != names(model):
-        kept.discard(folder, whole)
+        derived.discard(folder, whole)
         tensors = {name: tensor for key, layer in found.items() for name, tensor in _rounded(key, layer.weight)}
         if folder is not None:
-            kept.write(folder, whole, tensors)
+            derived.write(folder, whole, tensors)
     if folder is not None and model.dtype == torch.bfloat16:
         tied = set(model.all_tied_weights_keys)
         own = {name: weight for name, weight in model.state_dict().items() if name not in tied}
-        if set(kept.read(folder, half) or {}) != set(own):
-            kept.discard(folder, half)
-            kept.write(folder, half, own)
+        if set(derived.read(folder, half) or {}) != set(own):
+            derived.discard(folder, half)
+            derived.write(folder, half, own)
     return replaced(model, tensors)
 
 
@@ -135,8 +136,8 @@ def restored(folder: Path | None, auto: Any, dtype: torch.dtype, *, weights: str
     from transformers import AutoConfig, GenerationConfig
     from transformers.initialization import no_init_weights, no_tie_weights
 
-    whole = kept.read(folder, kept.of(kept.WHOLE, weights))
-    rest = kept.read(folder, kept.of(kept.HALF, weights) if dtype == torch.bfloat16 else kept.FULL)
+    whole = derived.read(folder, derived.of(derived.WHOLE, weights))
+    rest = derived.read(folder, derived.of(derived.HALF, weights) if dtype == torch.bfloat16 else derived.FULL)
     if folder is None or whole is None or rest is None or any(weight.dtype != dtype for weight in rest.values()):
         return None
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

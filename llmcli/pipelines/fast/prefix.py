@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from llmcli.pipelines.attention import NAME, Pair, SharedLayer
+from llmcli.pipelines.fast.attention import NAME, Pair, SharedLayer
 
 KEPT_PREFIXES = 4
 LONG = 64

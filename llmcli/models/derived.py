@@ -84,7 +84,7 @@ def discard(folder: Path | None, name: str) -> None:
 class Prefixes:
     """Keys and values of constant prompt parts, each in a file; the last few are kept.
 
-    Implements :class:`llmcli.pipelines.prefix.Kept`.
+    Implements :class:`llmcli.pipelines.fast.prefix.Kept`.
     """
 
     def __init__(self, folder: Path, *, facts: str) -> None:

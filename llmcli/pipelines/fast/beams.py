@@ -15,7 +15,7 @@ import torch
 from transformers import DynamicCache, GenerationConfig
 
 from llmcli.pipelines import scores
-from llmcli.pipelines.prefix import PrefixCache
+from llmcli.pipelines.fast.prefix import PrefixCache
 from llmcli.pipelines.stopping import stops
 from llmcli.pipelines.tokens import Encoder
 

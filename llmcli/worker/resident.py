@@ -11,7 +11,8 @@ from typing import Any
 
 from llmcli.errors import ModelError
 from llmcli.models import loading, store
-from llmcli.pipelines import Model, Report
+from llmcli.pipelines.protocol import Model
+from llmcli.reports import Report
 from llmcli.run.resolve import RunConfig
 
 Key = tuple[str, str, str]
