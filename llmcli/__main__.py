@@ -1,6 +1,6 @@
 """Run as ``python -m llmcli``."""
 
-from llmcli.cli import main
+from llmcli.cli.main import main
 
 if __name__ == "__main__":
     main()

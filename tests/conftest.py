@@ -113,7 +113,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Ca
     """The command line in this process, with ``stdin`` as a file."""
     import io
 
-    from llmcli.cli import main
+    from llmcli.cli.main import main
 
     def run(*arguments: str, stdin: bytes | str = b"") -> Done:
         raw = stdin.encode() if isinstance(stdin, str) else stdin

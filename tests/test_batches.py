@@ -259,7 +259,7 @@ def _without_dying(patch, run) -> None:
     def die(number: int) -> None:
         raise KeyboardInterrupt
 
-    patch.setattr("llmcli.cli.die", die)
+    patch.setattr("llmcli.cli.main.die", die)
     run()
 
 

@@ -229,7 +229,7 @@ TASKS = {
 }
 IN_TURN = """
 import json, sys
-from llmcli.cli import main
+from llmcli.cli.main import main
 for command in json.loads(sys.argv[1]):
     sys.argv = ["llmcli", *command]
     try:

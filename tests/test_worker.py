@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from llmcli import progress
+from llmcli.cli import progress
 from llmcli.errors import WorkerError
 from llmcli.run.records import Record
 from llmcli.run.request import InputOptions, OutputOptions, Request

@@ -12,8 +12,8 @@ from llmcli.run.records import Record, Result, failed
 from llmcli.run.seen import Seen
 
 if TYPE_CHECKING:
+    from llmcli.cli.progress import Preparing
     from llmcli.pipelines.protocol import Emit, Model
-    from llmcli.progress import Preparing
     from llmcli.reports import Report
     from llmcli.run.journal import Journal
     from llmcli.run.request import Request

@@ -9,17 +9,17 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from llmcli import labelling
 from llmcli.errors import UsageError
 from llmcli.run.options import ModelOptions, request
 from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.tasks import _labelling
 
-FIELDS, OPTIONAL, WINDOW = labelling.FIELDS, labelling.OPTIONAL, labelling.WINDOW
-answer = labelling.answer
+FIELDS, OPTIONAL, WINDOW = _labelling.FIELDS, _labelling.OPTIONAL, _labelling.WINDOW
+answer = _labelling.answer
 
 
 @dataclass(frozen=True)
-class Options(labelling.Options):
+class Options(_labelling.Options):
     """The task's own options."""
 
     labels: Annotated[
@@ -60,7 +60,7 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
     Example: llmcli classify --labels-file labels.yaml --multi --threshold 0.5 < text.txt
     """
     labels = _labels(own)
-    own = replace(labelling.routed(own, source, output), labels=None, labels_file=None, describe=[], example=[])
+    own = replace(_labelling.routed(own, source, output), labels=None, labels_file=None, describe=[], example=[])
     made = request("classify", source=source, model=model, output=output, own=own)
     return replace(made, flags=made.flags | {"labels": labels}) if labels else made
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from llmcli import labelling
 from llmcli.run.options import ModelOptions, request
 from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.tasks import _labelling
 
-FIELDS, OPTIONAL, WINDOW = labelling.FIELDS, labelling.OPTIONAL, labelling.WINDOW
-Options = labelling.Options
-answer = labelling.answer
+FIELDS, OPTIONAL, WINDOW = _labelling.FIELDS, _labelling.OPTIONAL, _labelling.WINDOW
+Options = _labelling.Options
+answer = _labelling.answer
 
 
 def command(source: InputOptions, own: Options, model: ModelOptions, output: OutputOptions) -> Request:
@@ -23,5 +23,5 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
 
     Example: tail -f app.log | llmcli sentiment --lines --grep 'negative>0.9'
     """
-    own = labelling.routed(own, source, output)
+    own = _labelling.routed(own, source, output)
     return request("sentiment", source=source, model=model, output=output, own=own)

@@ -15,8 +15,8 @@ from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 
 if TYPE_CHECKING:
+    from llmcli.cli.progress import Preparing
     from llmcli.pipelines.protocol import Emit
-    from llmcli.progress import Preparing
     from llmcli.run.request import Request
     from llmcli.run.runner import Session
 

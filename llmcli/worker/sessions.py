@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from llmcli import commandline
+from llmcli.cli import app
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
 from llmcli.pipelines.protocol import Emit, Model
 from llmcli.reports import Report
@@ -75,7 +75,7 @@ def parsed(message: Mapping[str, Any]) -> Message:
     """The ``request`` message of a ``parse`` message; ``unread`` where the client must read, and refuse, it itself."""
     try:
         with _as_client(message["environment"], message["folder"]):
-            found = commandline.parse(message["arguments"])
+            found = app.parse(message["arguments"])
     except (LlmcliError, SystemExit):
         return {"kind": "unread"}
     return {"kind": "unread"} if isinstance(found, int) else protocol.pack_request(found)

@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from llmcli import progress
+from llmcli.cli import progress
 from llmcli.run import records, runner
 from llmcli.run.records import Record
 from llmcli.run.request import InputOptions, OutputOptions, Request

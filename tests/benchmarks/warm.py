@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from llmcli import progress
+from llmcli.cli import progress
 from llmcli.models import store
 from llmcli.reports import unheard
 from llmcli.run import resolve

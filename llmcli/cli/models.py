@@ -68,7 +68,7 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
 
     Example: llmcli models pull opus-mt-en-fr
     """
-    from llmcli import progress
+    from llmcli.cli import progress
     from llmcli.models import manifest, names, store
 
     with progress.preparing(quiet=quiet, bar=True) as report:

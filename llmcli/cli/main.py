@@ -14,8 +14,8 @@ from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed
 from llmcli.reports import say
 
 if TYPE_CHECKING:
+    from llmcli.cli.progress import Rows
     from llmcli.data.writer import Writer
-    from llmcli.progress import Rows
     from llmcli.run.records import Result
     from llmcli.run.request import Request
     from llmcli.worker.protocol import Channel
@@ -54,9 +54,9 @@ def _run(arguments: list[str]) -> int:
         asked = client.parse(arguments)
         if asked is not None:
             return execute(*asked)
-    from llmcli import commandline
+    from llmcli.cli import app
 
-    found = commandline.parse(arguments)
+    found = app.parse(arguments)
     return found if isinstance(found, int) else execute(found)
 
 
@@ -110,7 +110,7 @@ def execute(request: Request, channel: Channel | None = None) -> int:
 
     ``channel``: to the worker that parsed it.
     """
-    from llmcli import progress
+    from llmcli.cli import progress
     from llmcli.data import readers
     from llmcli.data.writer import Writer
     from llmcli.run import runner

@@ -57,9 +57,9 @@ def _listed() -> None:
 
 
 GROUPS = {
-    "models": ("llmcli.models_app", "List, fetch, check and name models."),
-    "config": ("llmcli.settings", "Show the configuration."),
-    "worker": ("llmcli.worker.commands", "Keep models loaded between commands."),
+    "models": ("llmcli.cli.models", "List, fetch, check and name models."),
+    "config": ("llmcli.cli.config", "Show the configuration."),
+    "worker": ("llmcli.cli.worker", "Keep models loaded between commands."),
 }
 """Commands with commands of their own: where they are, and their help."""
 
