@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from llmcli.run import journal
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 pytestmark = pytest.mark.real
 
@@ -79,7 +79,7 @@ def test_killed_and_resumed_gives_the_same_file(process, real: Path, tmp_path: P
     out.unlink()
     out.with_name("out.jsonl.journal").unlink()
     for when in ("before", "after"):
-        code = f"from tests.test_real import *; from llmcli.cli import main; die_{when}_a_window(); main()"
+        code = f"from tests.test_real import *; from llmcli.cli.main import main; die_{when}_a_window(); main()"
         done = subprocess.run([sys.executable, "-c", code, *command, "--resume"], env=os.environ | environment,
                               cwd=ROOT, capture_output=True, check=False)  # fmt: skip
         assert done.returncode == -signal.SIGKILL

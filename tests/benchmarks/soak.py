@@ -26,8 +26,8 @@ from llmcli.run import records, runner
 from llmcli.run.records import Record
 from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.worker import client, control
-from tests import workers
-from tests.conftest import FakeModel
+from tests.support import workers
+from tests.support.fake import FakeModel
 
 KILLED, WHOLE = 10, 50
 """One client in so many is killed; one in so many is a process of the command line."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 CASES = {
     "argument": (["sentiment", "good"], b"", 0, "positive\t0.9896\n"),
@@ -124,7 +124,7 @@ def test_a_prompt_with_an_end_is_answered(cli, fake, monkeypatch, prompt: str, c
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; sys.argv = ['llmcli', '--help']\n"
-        "from llmcli.cli import main\n"
+        "from llmcli.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'transformers', 'pydantic', 'numpy'} & set(sys.modules)), file=sys.stderr)"

@@ -16,11 +16,9 @@ from llmcli.models import loading
 from llmcli.run import resolve
 from llmcli.worker import control
 from llmcli.worker.resident import Resident
-from tests import workers
-from tests.conftest import Done, FakeModel
-from tests.test_worker import place, pytestmark
+from tests.support import Done, workers
+from tests.support.fake import FakeModel
 
-__all__ = ["place", "pytestmark"]
 ROWS = (
     '{"id": "a", "text": "a fine day"}\n{"text": 3}\nnot json\n{"text": ""}\n{"text": "so so \\u2028 x", "n": 1e999}\n'
 )

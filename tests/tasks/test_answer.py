@@ -11,7 +11,7 @@ from llmcli.pipelines.extraction import END, LENGTH
 from llmcli.pipelines.protocol import Completion
 from llmcli.text import chunking
 from llmcli.text.prompts import Rendered
-from tests.test_checkpoints import open_model
+from tests.support.models import open_model
 
 CONTEXT = "The cat sleeps on a bridge. The dog reads (slowly) a book."
 

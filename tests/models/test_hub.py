@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
-from tests.hub_server import COMMIT, CONVERTED, Hub, serve
+from tests.support import tiny
+from tests.support.hub_server import COMMIT, CONVERTED, Hub, serve
 
 
 @pytest.fixture

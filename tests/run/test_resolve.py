@@ -15,7 +15,7 @@ from llmcli.config.schemas import ModelConfig, TaskConfig, UserConfig
 from llmcli.config.strict_yaml import load
 from llmcli.errors import ConfigError
 from llmcli.run import resolve
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 BAD = {
     "unknown key": ("modle: x", "[modle] unknown key"),

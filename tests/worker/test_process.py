@@ -10,8 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,8 @@ from llmcli.errors import WorkerError
 from llmcli.run.records import Record
 from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.worker import address, client, connection, control, protocol
-from tests import workers
-from tests.conftest import Done, FakeModel
-
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="needs Linux: what a worker leaves behind is found in /proc"
-)
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for sockets, with a short path. No worker outlives the test."""
-    folder = Path(tempfile.mkdtemp(prefix="llmcli-", dir="/tmp"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.setenv("LLMCLI_WORKER", "on")
-    yield folder
-    left = workers.alive(folder)
-    for pid in left:
-        os.kill(pid, signal.SIGTERM)
-    try:
-        workers.await_(lambda: not workers.alive(folder), seconds=40)
-    finally:
-        for pid in workers.alive(folder):
-            os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(folder)
+from tests.support import Done, workers
+from tests.support.fake import FakeModel
 
 
 def ask() -> protocol.Channel:
@@ -141,7 +118,7 @@ def test_another_users_worker_is_not_asked(
 
 
 def test_another_user_is_not_answered(cli: Callable[..., Done], fake: FakeModel, place: Path):
-    subprocess.Popen([sys.executable, "-c", "from tests import workers; workers.serve(workers.another_user)"],
+    subprocess.Popen([sys.executable, "-c", "from tests.support import workers; workers.serve(workers.another_user)"],
                      cwd=workers.ROOT)  # fmt: skip
     workers.await_(address.find().socket.exists)
     done = cli("sentiment", "good", "-v")
@@ -401,7 +378,7 @@ def test_a_worker_that_does_not_answer(
     cli: Callable[..., Done], fake: FakeModel, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(protocol, "FIRST", 0.2)
-    subprocess.Popen([sys.executable, "-c", "from tests import workers; workers.serve(workers.mute)"],
+    subprocess.Popen([sys.executable, "-c", "from tests.support import workers; workers.serve(workers.mute)"],
                      cwd=workers.ROOT)  # fmt: skip
     workers.await_(address.find().socket.exists)
     assert "it does not answer" in cli("sentiment", "good", "-v").err

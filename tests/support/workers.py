@@ -16,12 +16,13 @@ from llmcli.errors import OutOfMemory
 from llmcli.pipelines.protocol import Choice
 from llmcli.text.prompts import Rendered
 from llmcli.worker import address, control
-from tests.conftest import ROOT, FakeModel
+from tests.support import ROOT
+from tests.support.fake import FakeModel
 
 
 def start(fault: str = "nothing") -> int:
     """Start a worker with a fake model and a fault; its process id."""
-    code = f"from tests import workers; workers.serve(workers.{fault})"
+    code = f"from tests.support import workers; workers.serve(workers.{fault})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
     await_(lambda: control.status()["running"] or process.poll() is not None)
     return process.pid
@@ -52,7 +53,7 @@ def alive(folder: Path) -> list[int]:
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if mine and (b"llmcli.worker" in command or b"tests import workers" in command):
+        if mine and (b"llmcli.worker" in command or b"tests.support import workers" in command):
             found.append(int(process.name))
     return found
 

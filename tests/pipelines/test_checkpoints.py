@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from llmcli.config.strict_yaml import load
 from llmcli.errors import GenerationError, ModelError, UsageError
 from llmcli.models import describing
 from llmcli.text.prompts import Rendered
-from tests import tiny
-from tests.conftest import ROOT
+from tests.support import ROOT, tiny
+from tests.support.models import open_model, resolve
 
 SENTENCES = ["the cat sleeps on the old bridge", "a dog", "the dog reads a long book about the sea, near the river."]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -458,19 +457,3 @@ def test_opus_mt_names_a_repository_for_each_pair():
 
 def infer(folder: Path) -> ModelConfig:
     return describing.infer(folder, name=folder.name, source=Source(path=folder))
-
-
-def resolve(task: str, folder: Path | str) -> Any:
-    from llmcli.run import resolve
-
-    # The span head's task may not be there: any task reads the same model.
-    try:
-        return resolve.resolve(task, {"model": str(folder), "dtype": "float32"})
-    except UsageError:
-        return replace(resolve.resolve("sentiment", {"model": str(folder), "dtype": "float32"}), task=task)
-
-
-def open_model(folder: Path | str, *, task: str = "translate") -> Any:
-    from llmcli.models import loading
-
-    return loading.load(resolve(task, folder), report=lambda stage, share: None)

@@ -12,7 +12,7 @@ import pytest
 
 from llmcli.models import derived, loading, manifest
 from llmcli.pipelines.fast.prefix import PrefixCache
-from tests.conftest import Done
+from tests.support import Done
 
 
 @pytest.fixture
