@@ -125,6 +125,12 @@ def unpack(packed: Mapping[str, Any]) -> LlmcliError:
     return kind(packed["message"], code=packed["code"], hint=packed["hint"])
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out; torch on a CPU raises a plain RuntimeError for it."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
 def redact(text: str) -> str:
     """Hide Hugging Face access tokens."""
     return _TOKEN.sub("hf_***", text)

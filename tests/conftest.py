@@ -37,7 +37,7 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     model = FakeModel()
-    monkeypatch.setattr("llmcli.models.loading.load", lambda config, *, report: model)
+    monkeypatch.setattr("llmcli.pipelines.load.load", lambda config, *, report: model)
     return model
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from llmcli.errors import OutOfMemory
+from llmcli.errors import OutOfMemory, out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -78,9 +78,3 @@ def _shrink(budget: Budget, lengths: Sequence[int], error: Exception) -> None:
     if len(lengths) == 1:
         raise OutOfMemory("out of memory with a single row", hint="try a shorter text") from error
     budget.shrink(len(lengths), len(lengths) * max(lengths))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out; torch on a CPU raises a plain RuntimeError for it."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

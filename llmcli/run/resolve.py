@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from llmcli.config import places
-from llmcli.config.schemas import Generation, ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
+from llmcli.config.run_config import RunConfig
+from llmcli.config.schemas import ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import describing, names
@@ -25,26 +26,6 @@ MERGED = ("generation", "options")
 """Settings that are merged key by key; all others are replaced whole."""
 COMPLETION_ONLY = ("stop", "no_repeat_ngram_size")
 """Generation settings that hold the continuation of examples in check. A chat model ends by itself."""
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """A task, a model, and the settings that won. ``origins`` names each setting's source."""
-
-    task: str
-    model: ModelConfig
-    settings: Settings
-    offline: bool = False
-    origins: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def generation(self) -> Generation:
-        """The generation config; what is unset is the model's own."""
-        return self.settings.generation or Generation()
-
-    def option(self, name: str, default: Any = None) -> Any:
-        """One of the task's own options."""
-        return (self.settings.options or {}).get(name, default)
 
 
 def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False, report: Report = unheard) -> RunConfig:

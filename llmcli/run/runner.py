@@ -13,18 +13,18 @@ from llmcli.run.seen import Seen
 
 if TYPE_CHECKING:
     from llmcli.cli.progress import Preparing
+    from llmcli.config.run_config import RunConfig
     from llmcli.pipelines.protocol import Emit, Model
     from llmcli.reports import Report
     from llmcli.run.journal import Journal
     from llmcli.run.request import Request
-    from llmcli.run.resolve import RunConfig
 
 
 class Load(Protocol):
     """Gives the model of a run."""
 
     def __call__(self, config: RunConfig, *, report: Report) -> Model:
-        """See :func:`llmcli.models.loading.load`."""
+        """See :func:`llmcli.pipelines.load.load`."""
 
 
 class Session(Protocol):
@@ -102,9 +102,9 @@ def local(request: Request, *, report: Preparing) -> Local:
 
 
 def _loader() -> Load:
-    from llmcli.models import loading
+    from llmcli.pipelines.load import load
 
-    return loading.load
+    return load
 
 
 def _check(config: RunConfig) -> None:

@@ -19,9 +19,9 @@ from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig
     from llmcli.config.schemas import Label, Prompt
     from llmcli.pipelines.protocol import Choice, Emit, Model
-    from llmcli.run.resolve import RunConfig
 
 READ_AT_ONCE = 512
 """Tokens of a text: longer texts are judged in chunks, weighted by their tokens."""

@@ -18,8 +18,8 @@ from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig
     from llmcli.pipelines.protocol import Emit, Model, Span
-    from llmcli.run.resolve import RunConfig
 
 READ_AT_ONCE = 1024
 """Tokens of a text that a causal model reads together; neighbouring windows share half of them."""

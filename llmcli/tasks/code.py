@@ -17,9 +17,9 @@ from llmcli.text import chunking, code_blocks, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig
     from llmcli.config.schemas import Generation
     from llmcli.pipelines.protocol import Completion, Emit, Model
-    from llmcli.run.resolve import RunConfig
 
 FIELDS = ("text", "parses")
 OPTIONAL = generate.OPTIONAL

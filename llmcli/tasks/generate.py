@@ -16,9 +16,9 @@ from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig
     from llmcli.config.schemas import Generation, Prompt
     from llmcli.pipelines.protocol import Completion, Emit, Model
-    from llmcli.run.resolve import RunConfig
 
 
 MARKS = tuple(".?!…。？！")

@@ -17,8 +17,8 @@ from llmcli.text import chunking, languages, prompts, ranking
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig
     from llmcli.pipelines.protocol import Completion, Emit, Model
-    from llmcli.run.resolve import RunConfig
 
 
 SHORT, LONG = 27, 0.1

@@ -18,9 +18,9 @@ from llmcli.text import chunking, languages, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig
     from llmcli.config.schemas import Prompt
     from llmcli.pipelines.protocol import Completion, Emit, Model
-    from llmcli.run.resolve import RunConfig
 
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
 """What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""

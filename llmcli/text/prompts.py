@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from llmcli.errors import ConfigError
 
 if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig
     from llmcli.config.schemas import Prompt
-    from llmcli.run.resolve import RunConfig
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmcli.config.run_config import RunConfig
 from llmcli.errors import ModelError
-from llmcli.models import loading, store
+from llmcli.models import store
+from llmcli.pipelines import load
 from llmcli.pipelines.protocol import Model
 from llmcli.reports import Report
-from llmcli.run.resolve import RunConfig
 
 Key = tuple[str, str, str]
 
@@ -43,7 +44,7 @@ class Resident:
         if key not in self._entries:
             self._drop(lambda old, _: old[0] == key[0] and old[1] != key[1])
             sizes: list[int] = []
-            model = loading.load(config, report=report, watch=lambda module: sizes.append(self._watch(module)))
+            model = load.load(config, report=report, watch=lambda module: sizes.append(self._watch(module)))
             self._entries[key] = Entry(config.model.name, model, sum(sizes))
         entry = self._entries[key] = self._entries.pop(key)  # the last one is the newest
         entry.used = time.monotonic()

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from llmcli.cli import app
+from llmcli.config.run_config import RunConfig
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
 from llmcli.pipelines.protocol import Emit, Model
 from llmcli.reports import Report
 from llmcli.run import records, resolve
 from llmcli.run.records import Result
-from llmcli.run.resolve import RunConfig
 from llmcli.run.runner import Local
 from llmcli.worker import protocol
 from llmcli.worker.protocol import Message

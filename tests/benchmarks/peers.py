@@ -13,8 +13,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from llmcli.config.run_config import RunConfig
 from llmcli.models import packages
-from llmcli.run.resolve import RunConfig
 
 THREADS = len(os.sched_getaffinity(0))
 

@@ -75,7 +75,7 @@ def main() -> None:
 
 def _expected(fake: bool) -> dict[tuple[str, int], Answer]:
     if fake:
-        from llmcli.models import loading
+        from llmcli.pipelines import load as loading
 
         loading.load = lambda config, *, report, watch=None: FakeModel()  # type: ignore[assignment]
     return {(name, place): ask(name, place)[0] for name in CASES for place in range(len(TEXTS))}

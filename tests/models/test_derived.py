@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmcli.models import derived, loading, manifest
+from llmcli.models import derived, devices, manifest
 from llmcli.pipelines.fast.prefix import PrefixCache
 from tests.support import Done
 
@@ -47,7 +47,7 @@ def test_a_second_load_reads_what_is_kept(cli, stored: Path, monkeypatch: pytest
 
     from llmcli.pipelines.fast import quantization
 
-    monkeypatch.setattr(loading, "bfloat16", lambda: half)
+    monkeypatch.setattr(devices, "bfloat16", lambda: half)
     first = answers(cli, stored)
     names = {WHOLE, HALF} if half else {WHOLE}
     assert names <= set(manifest.read(stored)["files"])  # type: ignore[index]
@@ -113,7 +113,7 @@ def test_a_copy_of_a_stored_folder_is_the_user_s(cli, stored: Path, tmp_path: Pa
 def test_bfloat16_weights_of_an_earlier_version_are_replaced(cli, stored: Path, monkeypatch: pytest.MonkeyPatch):
     import torch
 
-    monkeypatch.setattr(loading, "bfloat16", lambda: True)
+    monkeypatch.setattr(devices, "bfloat16", lambda: True)
     first = answers(cli, stored)
     for name in (WHOLE, HALF):
         derived.discard(stored, name)

@@ -155,13 +155,13 @@ def test_scores_that_are_no_numbers_are_refused():
     ],
 )
 def test_cores_are_those_of_the_control_group(monkeypatch, tmp_path: Path, files: dict[str, str], cores: int):
-    from llmcli.models import loading
+    from llmcli.models import devices
 
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
-    assert loading.cores(tmp_path) == cores
+    assert devices.cores(tmp_path) == cores
 
 
 @pytest.mark.parametrize(
@@ -312,11 +312,11 @@ def test_only_the_command_line_allows_a_pickle(cli, tmp_path: Path):
 
 
 def load(folder: Path):
-    from llmcli.models import loading
+    from llmcli.pipelines import load
     from llmcli.run import resolve
 
     run = resolve.resolve("sentiment", {"model": str(folder), "dtype": "float32"})
-    return loading.load(run, report=lambda stage, share: None)
+    return load.load(run, report=lambda stage, share: None)
 
 
 @pytest.mark.parametrize(
@@ -370,13 +370,13 @@ def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch
 def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     import torch
 
-    from llmcli.models import loading
+    from llmcli.pipelines import load
     from llmcli.pipelines.fast import fused
     from llmcli.run import resolve
 
     def loaded(quantize: str):
         run = resolve.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize, "dtype": "float32"})
-        return loading.load(run, report=lambda stage, share: None).model
+        return load.load(run, report=lambda stage, share: None).model
 
     plain, whole = loaded("none"), loaded("int8")
     plain.set_attn_implementation("sdpa")

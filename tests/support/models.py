@@ -20,6 +20,6 @@ def resolve(task: str, folder: Path | str) -> Any:
 
 
 def open_model(folder: Path | str, *, task: str = "translate") -> Any:
-    from llmcli.models import loading
+    from llmcli.pipelines import load as loading
 
     return loading.load(resolve(task, folder), report=lambda stage, share: None)

@@ -29,7 +29,7 @@ def start(fault: str = "nothing") -> int:
 
 
 def serve(fault: Callable[[], FakeModel | None]) -> None:
-    from llmcli.models import loading
+    from llmcli.pipelines import load as loading
     from llmcli.worker import process
 
     model = fault() or FakeModel()

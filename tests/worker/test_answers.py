@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmcli.models import loading
+from llmcli.pipelines import load as loading
 from llmcli.run import resolve
 from llmcli.worker import control
 from llmcli.worker.resident import Resident

@@ -1,0 +1,53 @@
+"""Where a model runs, in which number format, on how many cores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from llmcli.errors import UsageError
+
+
+def pick(name: str | None) -> str:
+    """``auto``: CUDA, else MPS, else the CPU. Raises UsageError for a device that is not there."""
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name in (None, "auto"):
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    assert name is not None
+    if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
+        raise UsageError(f"no {name} device on this machine", hint="use --device cpu")
+    return name
+
+
+def dtype(name: str | None, device: str) -> Any:
+    """The torch dtype of a name; ``auto``: bfloat16 where the device has arithmetic for it, else float32."""
+    import torch
+
+    if name not in (None, "auto"):
+        return getattr(torch, str(name))
+    fast = bfloat16() if device == "cpu" else device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def bfloat16() -> bool:
+    """Whether the processor has bfloat16 arithmetic; without it, float32 is quicker."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def cores(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Processor cores that this process may use: its affinity, and the share that its control group may take."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in ((group / "cpu.max",) * 2, (group / "cpu/cpu.cfs_quota_us", group / "cpu/cpu.cfs_period_us")):
+        try:
+            share, whole = quota.read_text().split()[0], period.read_text().split()[-1]
+        except OSError:
+            continue
+        if share.isdecimal():  # else "max", or -1
+            return max(1, min(allowed, round(int(share) / int(whole))))
+    return allowed

@@ -1,0 +1,116 @@
+"""From a run's settings to a loaded model: its checkpoint read, its weights rounded, its pipeline around it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from llmcli.config.run_config import RunConfig
+from llmcli.errors import UsageError
+from llmcli.models import devices, loading, store
+from llmcli.pipelines.protocol import Model
+from llmcli.reports import Report
+
+KINDS = {
+    "causal": "CausalModel",
+    "seq2seq": "Seq2SeqModel",
+    "classification": "ClassificationModel",
+    "zero-shot": "ZeroShotModel",
+    "question-answering": "QuestionAnsweringModel",
+}
+"""The model of each pipeline, in the module of its name."""
+
+
+def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
+    """Load the model of a run. ``watch`` is shown the torch module, before its first use.
+
+    Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).
+    """
+    folder = store.checkpoint(config.model, offline=config.offline, report=report)
+    collected = gc.isenabled()
+    gc.disable()  # nothing of what is imported and read is garbage: looking for some takes 0.3 s
+    try:
+        return _load(folder, config, watch)
+    finally:
+        if collected:
+            gc.enable()
+
+
+def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) -> Model:
+    _prepare()
+    from llmcli.pipelines.tokens import Encoder, context_window
+
+    stored = _stored(folder, config)
+    weights = store.identity(config.model) if stored else ""
+    model, tokenizer = _read(folder, config, stored=stored, weights=weights)
+    if watch is not None:
+        watch(model)
+    size = config.settings.batch_size
+    options: dict[str, Any] = {
+        "window": config.model.context_window or context_window(model.config, tokenizer),
+        "batch_size": size if isinstance(size, int) else None,
+    }
+    if config.model.pipeline == "causal" and stored:
+        from llmcli.models import derived
+
+        form = "int8" if _quantized(config, str(model.device.type)) else "whole"
+        facts = f"{weights} {model.dtype} {form} {model.device}"
+        options["prefixes"] = derived.Prefixes(stored, facts=facts)
+    if config.model.pipeline == "seq2seq":
+        options["codes"] = config.model.language_codes
+    encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
+    loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
+    return loaded
+
+
+def _prepare() -> None:
+    """Everything is local from here on; a library must not look anything up, nor warn into a pipe."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import torch
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|llmcli)\.")
+    logging.disable_progress_bar()
+    torch.set_num_threads(devices.cores())
+
+
+def _kind(pipeline: str) -> Any:
+    module = import_module(f"llmcli.pipelines.{pipeline.replace('-', '_')}")
+    return getattr(module, KINDS[pipeline])
+
+
+def _read(folder: Path, config: RunConfig, *, stored: Path | None, weights: str) -> tuple[Any, Any]:
+    """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
+    from llmcli.pipelines.fast import quantization
+
+    auto = loading.head(config.model.pipeline)
+    device = devices.pick(config.settings.device)
+    dtype, quantized = devices.dtype(config.settings.dtype, device), _quantized(config, device)
+    pickled = loading.pickled(folder, allowed=bool(config.settings.allow_pickle))
+    with loading.reported(folder, pickled=pickled):
+        tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
+        model = quantization.restored(stored, auto, dtype, weights=weights) if quantized else None
+        if model is not None:
+            return model, tokenizer
+        model = loading.module(folder, auto, dtype=dtype, device=device, pickled=pickled)
+    return (quantization.int8(model, stored, weights=weights) if quantized else model), tokenizer
+
+
+def _stored(folder: Path, config: RunConfig) -> Path | None:
+    """The folder, where it is the store's: nothing is written into a folder of the user's, nor believed of it."""
+    return folder if store.folder(config.model.source, name=config.model.name) is not None else None
+
+
+def _quantized(config: RunConfig, device: str) -> bool:
+    """Whether to use int8 weights. Raises UsageError where there is no kernel for them."""
+    asked = config.settings.quantize or "auto"
+    if asked == "int8" and device != "cpu":
+        raise UsageError("--quantize int8 is for a CPU", hint="use --dtype bfloat16")
+    chosen = config.model.pipeline == "causal" and device == "cpu" and config.settings.dtype in (None, "auto")
+    return asked == "int8" or (asked == "auto" and chosen)
