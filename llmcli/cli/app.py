@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import inspect
 import os
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from llmcli import __version__, tasks
+from llmcli.cli.flatten import flatten
 from llmcli.errors import UsageError
-from llmcli.parsing import Command, Group
-from llmcli.run.options import flatten
-from llmcli.run.request import Request
+from llmcli.run.request import Request, groups, request
 
 
 def parse(arguments: list[str]) -> Request | int:
@@ -69,7 +68,6 @@ def application(first: str = "") -> typer.Typer:
     """The commands of the command line; where its ``first`` word is a task, that task alone, which is quicker."""
     app = typer.Typer(
         name="llmcli",
-        cls=Group,
         help="Language models on text: a Unix filter over Hugging Face checkpoints.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -82,9 +80,9 @@ def application(first: str = "") -> typer.Typer:
     alone = [name for name in names if name == first]
     complete = alone or first == "--" or "_LLMCLI_COMPLETE" in os.environ
     for name in alone or names:
-        command = tasks.get(name).command
-        shown = flatten(command) if complete else _listed
-        app.command(name, cls=Command, help=inspect.cleandoc(command.__doc__))(shown)
+        task = tasks.get(name)
+        shown = flatten(partial(request, task), groups(task)) if complete else _listed
+        app.command(name, help=inspect.cleandoc(task.help))(shown)
     for name, (module, text) in GROUPS.items() if not alone else ():
         group = import_module(module).app if complete or name == first else typer.Typer()
         app.add_typer(group, name=name, help=text, no_args_is_help=True)

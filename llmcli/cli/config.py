@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmcli import tasks
 from llmcli.config import places
 from llmcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from llmcli.config.run_config import AnyConfig
 
 app = typer.Typer()
 
@@ -28,8 +32,8 @@ def show(
     if task is not None and task not in tasks.names():
         raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
     for name in [task] if task else tasks.names():
-        run = resolve.resolve(name, {})
-        values = _flat(run.settings.model_dump(exclude_none=True))
+        run = resolve.merged(tasks.get(name), {})
+        values = _flat(run)
         if as_json:
             rows = {key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()}
             typer.echo(json.dumps({"task": name, "settings": rows}, ensure_ascii=False))
@@ -52,14 +56,15 @@ def path() -> None:
         typer.echo(f"{name}\t{place}\t{'' if place.exists() else '(not there)'}".rstrip())
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+def _flat(run: AnyConfig) -> dict[str, Any]:
+    """The settings by name, ``generation.seed`` for those in groups; options that nobody set are left out."""
     flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if key in ("generation", "options"):
-            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
-        else:
-            flat[key] = value
-    return flat
+    for key, value in run.settings.model_dump(exclude_none=True).items():
+        flat |= {f"{key}.{inner}": item for inner, item in value.items()} if key == "generation" else {key: value}
+    options = {item.name: getattr(group, item.name)
+               for group in (run.options, run.source, run.output) for item in fields(group)}  # fmt: skip
+    names = {name.removeprefix("options.") for name in run.origins if name.startswith("options.")}
+    return flat | {f"options.{name}": options[name] for name in options if name in names}
 
 
 def _short(value: Any) -> str:

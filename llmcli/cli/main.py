@@ -7,18 +7,21 @@ import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from llmcli import tasks
 from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed
 from llmcli.reports import say
 
 if TYPE_CHECKING:
-    from llmcli.cli.progress import Rows
+    from collections.abc import Callable
+
+    from llmcli.cli.progress import Preparing, Rows
+    from llmcli.config.run_config import RunOptions
     from llmcli.data.writer import Writer
     from llmcli.run.records import Result
-    from llmcli.run.request import Request
-    from llmcli.worker.protocol import Channel
+    from llmcli.worker.client import Opened
 
 
 def main() -> NoReturn:
@@ -48,16 +51,16 @@ def main() -> NoReturn:
 
 def _run(arguments: list[str]) -> int:
     """Run a command line. A worker that runs has it parsed already, and its code imported."""
-    if arguments and arguments[0] in tasks.names():
-        from llmcli.worker import client
+    from llmcli.worker import client
 
-        asked = client.parse(arguments)
-        if asked is not None:
-            return execute(*asked)
+    if arguments and arguments[0] in tasks.names():
+        ready = client.ask(arguments)
+        if ready is not None:
+            return execute(partial(client.attach, ready))
     from llmcli.cli import app
 
-    found = app.parse(arguments)
-    return found if isinstance(found, int) else execute(found)
+    parsed = app.parse(arguments)
+    return parsed if isinstance(parsed, int) else execute(partial(client.open_session, parsed))
 
 
 class Terminated(BaseException):
@@ -105,61 +108,60 @@ def _report(error: LlmcliError) -> int:
     return error.exit_code
 
 
-def execute(request: Request, channel: Channel | None = None) -> int:
-    """Run a task's request, and give the exit code. Errors of the whole run are raised.
-
-    ``channel``: to the worker that parsed it.
-    """
+def execute(open_session: Callable[[Preparing], Opened]) -> int:
+    """Run a task, and give the exit code. Errors of the whole run are raised."""
     from llmcli.cli import progress
     from llmcli.data import readers
     from llmcli.data.writer import Writer
     from llmcli.run import runner
-    from llmcli.worker import client
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-    output = request.output
-    total = readers.count(request) if request.batch and not output.quiet else None
     with contextlib.ExitStack() as stack:
-        report = stack.enter_context(progress.preparing(quiet=output.quiet, bar=not output.no_progress))
-        session = stack.enter_context(contextlib.closing(client.session(request, report=report, channel=channel)))
-        done = None
-        if (place := request.journal) is not None:
+        report = stack.enter_context(progress.preparing())
+        opened = open_session(report)
+        run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
+        task, output = tasks.get(run.task), run.output
+        report.settle(quiet=output.quiet, bar=not output.no_progress)
+        total = readers.count(run) if run.batch and not output.quiet else None
+        journal = None
+        if (place := run.journal) is not None:
             from llmcli.run.journal import Journal
 
-            done = stack.enter_context(Journal(place, request=request, fingerprint=session.fingerprint))
+            journal = stack.enter_context(Journal(place, output=output, fingerprint=session.fingerprint))
         with (
-            progress.Rows(total=total, quiet=output.quiet or not request.batch, bar=not output.no_progress) as rows,
-            Writer(request) as writer,
+            progress.Rows(total=total, quiet=output.quiet or not run.batch, bar=not output.no_progress) as rows,
+            Writer(run, task) as writer,
         ):
-            emit = writer.emit if writer.streams and not request.batch else None
-            for result in runner.run(session, readers.read(request), journal=done, emit=emit):
-                _one(request, result, rows, writer)
+            emit = writer.emit if writer.streams and not run.batch else None
+            results = runner.run(session, readers.read(run), journal=journal, emit=emit, row_fields=task.row_fields)
+            for result in results:
+                _one(run, result, rows, writer)
             if not rows.rows:
                 raise InputError("the input is empty", code="empty")
-        if done is not None:
-            done.complete()
-    return _closed(request, rows, writer)
+        if journal is not None:
+            journal.complete()
+    return _closed(run, rows, writer)
 
 
-def _one(request: Request, result: Result, rows: Rows, writer: Writer) -> None:
+def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> None:
     """Write one result; raise where it ends the run."""
-    if result.error and not request.batch:
+    if result.error and not run.batch:
         raise result.error
     rows.count(result)
     writer.write(result)
-    if request.output.max_errors is not None and rows.failed >= request.output.max_errors:
+    if run.output.max_errors is not None and rows.failed >= run.output.max_errors:
         raise RowsFailed(f"halted after {rows.failed} failed rows, {rows.rows} rows in all", code="max-errors",
-                         hint="--resume goes on" if request.output.output else "")  # fmt: skip
+                         hint="--resume goes on" if run.output.output else "")  # fmt: skip
 
 
-def _closed(request: Request, rows: Rows, writer: Writer) -> int:
-    output = request.output
-    if request.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
+def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
+    output = run.output
+    if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
         say(f"llmcli: {rows.summary(output.output or 'standard output')}")
-    if writer.unsure and writer.unsure.found and not output.quiet:
-        say(f"llmcli: {writer.unsure.found} unsure rows in {writer.unsure.target}")
+    if writer.set_aside and not output.quiet:
+        say(f"llmcli: {writer.set_aside} unsure rows in {writer.aside}")
     if rows.failed:
         hint = "--retry-failed runs them again" if output.output else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
-    return 1 if writer.sought is not None and not writer.found else 0
+    return 1 if writer.seeks and not writer.asked else 0

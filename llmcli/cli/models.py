@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmcli import tasks
-from llmcli.config import places
+from llmcli.config import options, places
 from llmcli.errors import ModelError, OutputError, UsageError
-from llmcli.run import completion
 
 if TYPE_CHECKING:
     from llmcli.config.schemas import Chosen
 
 app = typer.Typer()
-Name = Annotated[str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=completion.models)]
+Name = Annotated[
+    str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=options.matching_models)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a model.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
 
@@ -154,7 +155,7 @@ def default(
     if task not in tasks.names():
         raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
     if name is None:
-        typer.echo(resolve.resolve(task, {}).model.name)
+        typer.echo(resolve.merged(tasks.get(task), {}).model.name)
         return
     _write(lambda found: found.model_copy(update={"defaults": {**found.defaults, task: name}}))
 

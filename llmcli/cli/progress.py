@@ -16,19 +16,26 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def preparing(*, quiet: bool, bar: bool) -> Iterator[Preparing]:
+def preparing(*, quiet: bool = False, bar: bool = True) -> Iterator[Preparing]:
     """A report for the first use of a model."""
     with contextlib.ExitStack() as stack:
-        yield Preparing(stack, quiet=quiet, bar=bar and sys.stderr is not None and sys.stderr.isatty())
+        report = Preparing(stack)
+        report.settle(quiet=quiet, bar=bar)
+        yield report
 
 
 class Preparing:
     """Called with a stage and the share of the work done (0-1); the first call tells of the model and its licence."""
 
-    def __init__(self, stack: contextlib.ExitStack, *, quiet: bool, bar: bool) -> None:
-        self._stack, self._quiet, self._bar = stack, quiet, bar
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._quiet = self._bar = False
         self._name, self._lines = "", list[str]()
         self._update: Callable[[str, float], None] | None = None
+
+    def settle(self, *, quiet: bool, bar: bool) -> None:
+        """Say how much is to be shown."""
+        self._quiet, self._bar = quiet, bar and sys.stderr is not None and sys.stderr.isatty()
 
     def introduce(self, name: str, lines: list[str]) -> None:
         """Say which model it is, and the lines that the user is told first."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Strict(BaseModel):
@@ -71,6 +72,17 @@ class Label(Strict):
     """Texts that have the label."""
     bias: float = 0.0
     """Added to the log-probability: what the prompt itself prefers is taken back."""
+
+
+class Labels(Strict):
+    """A file of labels: names, or objects."""
+
+    labels: list[Label]
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _names(cls, labels: Any) -> Any:
+        return [{"name": label} if not isinstance(label, dict) else label for label in labels]
 
 
 class Settings(Strict):
@@ -179,13 +191,32 @@ class License(Strict):
 Pipeline = Literal["causal", "seq2seq", "classification", "zero-shot", "question-answering"]
 
 
-PIPELINE_TASKS: dict[str, tuple[str, ...]] = {
-    "seq2seq": ("generate", "summarize", "translate", "answer"),
-    "classification": ("sentiment", "classify"),
-    "zero-shot": ("sentiment", "classify"),
-    "question-answering": ("answer",),
+@dataclass(frozen=True)
+class Facts:
+    """What the models of a pipeline do, as tasks ask it. ``tasks``: those that it can be asked for; none: any."""
+
+    tasks: tuple[str, ...] = ()
+    instructed: bool = False
+    """It reads an instruction and worked examples before the row; others read the bare row they were trained on."""
+    shared_window: bool = False
+    """Prompt and answer share one context window."""
+    chooses: bool = False
+    """It has a head for labels, and does any task that puts labels on texts."""
+    hypotheses: bool = False
+    """What stands for a label is a hypothesis about the text."""
+    marks_spans: bool = False
+    """It can mark an answer in a text."""
+    reads_any_length: bool = False
+    """It makes windows of a long text by itself."""
+
+
+FACTS: dict[Pipeline, Facts] = {
+    "causal": Facts(instructed=True, shared_window=True, marks_spans=True),
+    "seq2seq": Facts(tasks=("generate", "summarize", "translate", "answer")),
+    "classification": Facts(tasks=("sentiment", "classify"), chooses=True),
+    "zero-shot": Facts(tasks=("sentiment", "classify"), chooses=True, hypotheses=True),
+    "question-answering": Facts(tasks=("answer",), marks_spans=True, reads_any_length=True),
 }
-"""The tasks of a pipeline; a causal model can be asked for any."""
 
 
 class ModelConfig(Strict):
@@ -225,20 +256,21 @@ class ModelConfig(Strict):
         """Languages that it translates to; none: not known."""
         return self.target_languages or self.languages
 
+    @property
+    def facts(self) -> Facts:
+        """What its pipeline does."""
+        return FACTS[self.pipeline]
+
     def able(self, task: str, *, labels: bool = False) -> bool:
         """Whether it can do a task; ``labels`` tells that the task chooses among labels."""
         if self.supported_tasks:
             return task in self.supported_tasks
-        if self.pipeline == "causal":
-            return True
-        if self.pipeline in ("classification", "zero-shot"):
-            return labels or task in PIPELINE_TASKS[self.pipeline]
-        return task in PIPELINE_TASKS[self.pipeline]
+        return not self.facts.tasks or task in self.facts.tasks or (labels and self.facts.chooses)
 
     @property
     def abilities(self) -> str:
         """The tasks that it can do, for people."""
-        return ", ".join(self.supported_tasks or PIPELINE_TASKS.get(self.pipeline, ("do any task",)))
+        return ", ".join(self.supported_tasks or self.facts.tasks) or "do any task"
 
     @property
     def introduction(self) -> list[str]:

@@ -61,13 +61,45 @@ def parse(schema: type[S], data: Any, *, origin: str) -> S:
     try:
         return schema.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "top level"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = "unknown key"
-        raise ConfigError(f"{origin}: [{where}] {message}{more}") from error
+        raise ConfigError(f"{origin}: [{where}] {_plain(first)}{more}") from error
+
+
+REASONS = {
+    "extra_forbidden": "unknown key",
+    "missing": "must be given",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "string_pattern_mismatch": "is not of the form {pattern}",
+    "too_short": "must have {min_length} or more",
+}
+"""What is wrong, in plain words, by pydantic's name for it."""
+
+
+def _plain(error: Any) -> str:
+    """The reason of one of pydantic's errors."""
+    context = error.get("ctx", {})
+    reason = REASONS.get(error["type"])
+    message = reason.format(**context) if reason else str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "string_type" and isinstance(error["input"], bool):
+        message += "; YAML reads yes, no, on and off as true and false: put it in quotes"
+    return message
 
 
 def load(schema: type[S], path: Path) -> S:

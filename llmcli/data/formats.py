@@ -9,29 +9,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llmcli.config.run_config import RunOptions
 from llmcli.data.lines import LINE_CAP, LineReader
 from llmcli.errors import InputError
 from llmcli.run.records import Record, bad, decode
-from llmcli.run.request import Request
 from llmcli.run.seen import Seen
 
 DELIMITED = ("csv", "tsv")
 CAPPED = f"line longer than {LINE_CAP} bytes"
 
 
-def rows(lines: LineReader, request: Request, *, name: str) -> Iterator[Record]:
+def rows(lines: LineReader, run: RunOptions[Any], *, name: str) -> Iterator[Record]:
     """The records of a stream, in order, one a row."""
-    reader = {"lines": _lines, "jsonl": _jsonl}.get(request.format, _delimited)
-    yield from reader(lines, request, name)
+    reader = {"lines": _lines, "jsonl": _jsonl}.get(run.format, _delimited)
+    yield from reader(lines, run, name)
 
 
-def _lines(lines: LineReader, request: Request, name: str) -> Iterator[Record]:
+def _lines(lines: LineReader, run: RunOptions[Any], name: str) -> Iterator[Record]:
     for empty, raw in _numbered(lines, name):
         yield _decoded(empty, raw, lambda empty, text: replace(empty, text=text))
 
 
-def _jsonl(lines: LineReader, request: Request, name: str) -> Iterator[Record]:
-    pick = _Pick(request)
+def _jsonl(lines: LineReader, run: RunOptions[Any], name: str) -> Iterator[Record]:
+    pick = _Pick(run)
     for empty, raw in _numbered(lines, name):
         if raw is None or raw.strip():
             yield _decoded(empty, raw, lambda empty, text: pick(empty, parse_json(text)))
@@ -90,9 +90,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class _Pick:
     """From a row's fields to its record: text and id, each checked."""
 
-    def __init__(self, request: Request) -> None:
-        self._text = request.source.text_field
-        self._id = request.source.id_field
+    def __init__(self, run: RunOptions[Any]) -> None:
+        self._text = run.source.text_field
+        self._id = run.source.id_field
         self._seen = Seen()
 
     def __call__(self, empty: Record, fields: dict[str, Any]) -> Record:
@@ -132,9 +132,9 @@ class _Table:
         return found
 
 
-def _delimited(lines: LineReader, request: Request, name: str) -> Iterator[Record]:
-    table, number = _header(lines, request, name)
-    pick = _Pick(request)
+def _delimited(lines: LineReader, run: RunOptions[Any], name: str) -> Iterator[Record]:
+    table, number = _header(lines, run, name)
+    pick = _Pick(run)
     while True:
         raw, capped = lines.readline()
         if not raw:
@@ -158,17 +158,17 @@ def _delimited(lines: LineReader, request: Request, name: str) -> Iterator[Recor
         yield record
 
 
-def _header(lines: LineReader, request: Request, name: str) -> tuple[_Table, int]:
+def _header(lines: LineReader, run: RunOptions[Any], name: str) -> tuple[_Table, int]:
     raw, _ = lines.readline()
     physical = _quoted(lines, raw)
     text = decode(b"".join(physical).removeprefix(codecs.BOM_UTF8))
-    delimiter = request.source.delimiter or ("\t" if request.format == "tsv" else _sniff(text))
+    delimiter = run.source.delimiter or ("\t" if run.format == "tsv" else _sniff(text))
     table = _Table(delimiter, [])
     try:
         table.columns = table.parse(text.rstrip("\r\n")) if text.strip() else []
     except csv.Error as error:
         raise InputError(f"{name}: the header cannot be read: {error}", code="bad-csv") from error
-    wanted = request.source.text_field
+    wanted = run.source.text_field
     if table.columns and wanted not in table.columns:
         known = ", ".join(table.columns)
         raise InputError(f"{name}: no column {wanted!r}", code="missing-field", hint=f"give --field; it has {known}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llmcli.errors import UsageError
-from llmcli.run.records import Result
 
 _PATTERN = re.compile(r"\s*(?P<label>[^<>=]+?)\s*(?:(?P<sign>>=|>|<=|<)\s*(?P<score>\d*\.?\d+))?\s*")
 
@@ -19,11 +19,9 @@ class Pattern:
     sign: str = ">="
     score: float = 0.0
 
-    def matches(self, result: Result) -> bool:
-        """Whether a result has the label, and a score within the bound."""
-        fields = result.fields
-        held = fields.get("labels", {fields.get("label"): fields.get("score")})
-        if result.error or self.label not in held:
+    def matches(self, held: Mapping[str, float]) -> bool:
+        """Whether the label is among those that hold, with a score within the bound."""
+        if self.label not in held:
             return False
         score = float(held[self.label])
         return {">": score > self.score, ">=": score >= self.score, "<": score < self.score,

@@ -10,38 +10,39 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from llmcli.config.run_config import RunOptions
 from llmcli.data.lines import LineReader
 from llmcli.errors import InputError, UsageError
 from llmcli.run import records
 from llmcli.run.records import Record, bad, check
-from llmcli.run.request import Request
 
 
-def read(request: Request) -> Iterator[Record]:
+def read(run: RunOptions[Any]) -> Iterator[Record]:
     """Read what the command line names.
 
     Raises UsageError where there is nothing to read, InputError where a named file cannot be read.
     """
-    source = request.source
+    source = run.source
     text = None if source.text == "-" else source.text
-    if source.input and text is not None and not request.combine:
+    if source.input and text is not None and not run.combine:
         raise UsageError("both TEXT and --input were given", hint="give one of them")
     if source.input:
-        yield from _files(request, prompt=text)
-    elif text is not None and not (request.combine and _piped()):
-        yield from _literal(text, by_line=request.format == "lines")
+        yield from _files(run, prompt=text)
+    elif text is not None and not (run.combine and _piped()):
+        yield from _literal(text, by_line=run.format == "lines")
     else:
-        yield from _stdin(request, prompt=text)
+        yield from _stdin(run, prompt=text)
 
 
-def count(request: Request) -> int | None:
+def count(run: RunOptions[Any]) -> int | None:
     """About how many records the input holds, where that is known before it is read: files, not pipes."""
-    paths = request.source.input
+    paths = run.source.input
     if not paths or any(not path.is_file() and not path.is_dir() for path in paths):
         return None
-    files = [file for path in paths for file in _expand(path, request.source.pattern)]
-    if request.format == "text":
+    files = [file for path in paths for file in _expand(path, run.source.pattern)]
+    if run.format == "text":
         return len(files)
     from llmcli.data.formats import DELIMITED
 
@@ -50,7 +51,7 @@ def count(request: Request) -> int | None:
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 rows += block.count(b"\n")
-    return max(rows - (len(files) if request.format in DELIMITED else 0), 1)
+    return max(rows - (len(files) if run.format in DELIMITED else 0), 1)
 
 
 def _literal(text: str, *, by_line: bool) -> Iterator[Record]:
@@ -68,40 +69,42 @@ def _piped() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def _stdin(request: Request, *, prompt: str | None) -> Iterator[Record]:
+def _stdin(run: RunOptions[Any], *, prompt: str | None) -> Iterator[Record]:
     if sys.stdin is None:
         raise InputError("standard input is closed", code="no-input")
     if sys.stdin.isatty():
         raise UsageError("no text given", code="no-input", hint="give TEXT, -i FILE, or pipe text in; see --help")
     stream = sys.stdin.buffer
-    if request.format == "text":
+    if run.format == "text":
         yield _whole(stream.read(), name="stdin", id=1, prompt=prompt)
     else:
-        yield from _rows(LineReader(stream.fileno()), request, name="stdin", prompt=prompt, path=None)
+        yield from _rows(LineReader(stream.fileno()), run, name="stdin", prompt=prompt, path=None)
 
 
-def _files(request: Request, *, prompt: str | None) -> Iterator[Record]:
-    for path in request.source.input:
+def _files(run: RunOptions[Any], *, prompt: str | None) -> Iterator[Record]:
+    for path in run.source.input:
         if str(path) == "-":
-            yield from _stdin(request, prompt=prompt)
+            yield from _stdin(run, prompt=prompt)
             continue
-        for file in _expand(path, request.source.pattern):
+        for file in _expand(path, run.source.pattern):
             name = str(file.relative_to(path)) if path.is_dir() else str(file)
             try:
                 with file.open("rb", buffering=0) as stream:
-                    if request.format == "text":
+                    if run.format == "text":
                         yield _whole(stream.read(), name=str(file), id=name, prompt=prompt, path=file)
                     else:
                         lines = LineReader(stream.fileno())
-                        yield from _rows(lines, request, name=str(file), prompt=prompt, path=file)
+                        yield from _rows(lines, run, name=str(file), prompt=prompt, path=file)
             except OSError as error:
                 raise unreadable(file, error) from error
 
 
-def _rows(lines: LineReader, request: Request, *, name: str, prompt: str | None, path: Path | None) -> Iterator[Record]:
+def _rows(
+    lines: LineReader, run: RunOptions[Any], *, name: str, prompt: str | None, path: Path | None
+) -> Iterator[Record]:
     from llmcli.data import formats
 
-    for record in formats.rows(lines, request, name=name):
+    for record in formats.rows(lines, run, name=name):
         text = record.text if record.error else _join(record.text, prompt)
         yield check(replace(record, text=text, path=path, last=lines.waiting()))
 

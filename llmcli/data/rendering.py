@@ -5,14 +5,31 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from llmcli.config.run_config import ENDINGS, RunOptions
 from llmcli.run.records import Result
+from llmcli.run.task import Task
 
-NO_ANSWER = "no answer"
-"""What stands for an answer that a text does not hold."""
+TABLES = ("csv", "tsv")
 DIGITS = 6
 """Decimals of a score: what batches of another size could change is beyond them."""
+
+
+def output_format(run: RunOptions[Any], target: Path | None) -> str:
+    """``text``, ``json``, ``csv`` or ``tsv``: asked for, else the input's, else by the target's ending."""
+    if run.output.json:
+        return "json"
+    ending = ENDINGS.get(target.suffix.lower(), "") if target else ""
+    chosen = run.format if run.format in ("jsonl", *TABLES) else ending
+    return {"jsonl": "json", "": "text"}.get(chosen, chosen)
+
+
+def table(run: RunOptions[Any], task: Task[Any], format: str) -> Table:
+    """The table that a run writes."""
+    delimiter = run.source.delimiter or ("\t" if format == "tsv" else ",")
+    return Table(task.name, task.columns(run.options), delimiter=delimiter)
 
 
 def _rounded(value: Any) -> Any:
@@ -60,21 +77,6 @@ def _error(result: Result) -> dict[str, Any]:
 def dumps(value: Any) -> str:
     """One line of strict JSON."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def text(result: Result) -> str:
-    """What text mode prints: the answer, or ``label<TAB>score`` and the scores that were asked for.
-
-    Several labels, and their scores, have commas between.
-    """
-    fields = result.fields
-    if "label" in fields:
-        held = fields.get("labels") or {fields["label"]: fields["score"]}
-        scores = [f"{label}={score:.4f}" for label, score in fields.get("scores", {}).items()]
-        return "\t".join([",".join(held), ",".join(f"{score:.4f}" for score in held.values()), *scores])
-    if "sentence" in fields and not fields["text"]:
-        return NO_ANSWER
-    return "\n\n".join(fields.get("texts") or [str(fields["text"])])
 
 
 class Table:

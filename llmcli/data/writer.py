@@ -1,203 +1,124 @@
-"""Results out: to stdout, a file or a folder; notices and errors to stderr."""
+"""Results out: each rendered in the output's format, into its sink; notices and errors to stderr."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any, Self
 
-from llmcli import tasks
-from llmcli.data import rendering
-from llmcli.errors import OutputError, one_line
+from llmcli.config.run_config import RunOptions
+from llmcli.data import rendering, sinks
+from llmcli.errors import one_line
 from llmcli.reports import say
 from llmcli.run.records import Result
-from llmcli.run.request import ENDINGS, Request
-
-if TYPE_CHECKING:
-    from llmcli.data import grep
-
-_ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-
-
-def output_format(request: Request) -> str:
-    """``text``, ``json``, ``csv`` or ``tsv``: asked for, else the input's, else by the output's ending."""
-    if request.output.json:
-        return "json"
-    ending = ENDINGS.get(request.output.output.suffix.lower(), "") if request.output.output else ""
-    found = request.format if request.format in ("jsonl", "csv", "tsv") else ending
-    return {"jsonl": "json"}.get(found, found or "text")
+from llmcli.run.task import Task
 
 
 class Writer:
-    """Writes each result as it comes. Use as a context manager; a file appears under its name when complete."""
+    """Writes each result as it comes. Use as a context manager.
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._format = output_format(request)
-        self._table = self._new_table()
-        self.target = request.output.output
-        self._folder = request.into_folder
-        self._partial: Path | None = None
-        self._stream: TextIO | None = None
-        self._streamed = False
-        self._named = request.format == "text" and request.batch
+    ``asked`` counts the results that the run's routes let through, ``set_aside`` those that went into a file of
+    their own.
+    """
+
+    def __init__(self, run: RunOptions[Any], task: Task[Any]) -> None:
+        self._run, self._task = run, task
+        self._routes = task.routes(run)
+        self._out = _Output(run, task, run.output.output, rows=self._routes.seeks)
+        aside = self._routes.aside
+        self._aside = _Output(run, task, aside, rows=True) if aside is not None else None
         self._said: set[str] = set()
-        own = request.flags.get("options", {})
-        self.sought = self._pattern(own)
-        self.found = 0
-        """How many results --grep let through."""
-        self.unsure = _Unsure(request, Path(own["unsure"]), below=own["abstain"]) if "abstain" in own else None
-        self._inputs = self.sought is not None
-        """Whether the rows of the input are printed, rather than what was found of them."""
+        self.asked = self.set_aside = 0
 
-    @staticmethod
-    def _pattern(own: Mapping[str, Any]) -> grep.Pattern | None:
-        if "grep" not in own:
-            return None
-        from llmcli.data import grep
+    @property
+    def seeks(self) -> bool:
+        """Whether the run looks for rows."""
+        return self._routes.seeks
 
-        return grep.parse(own["grep"])
-
-    def _new_table(self) -> rendering.Table | None:
-        if self._format not in ("csv", "tsv"):
-            return None
-        delimiter = self._request.source.delimiter or ("\t" if self._format == "tsv" else ",")
-        return rendering.Table(self._request.task, tasks.columns(self._request.task, self._request.flags),
-                          delimiter=delimiter)  # fmt: skip
-
-    def __enter__(self) -> Self:
-        with _reported(self.target):
-            if self._folder and self.target is not None:
-                self.target.mkdir(parents=True, exist_ok=True)
-            elif self.target is not None:
-                self._partial = self.target.with_name(self.target.name + ".partial")
-                self._stream = self._partial.open("w", encoding="utf-8", newline="\n")
-            elif sys.stdout is None:
-                raise OutputError("standard output is closed", code="closed")
-            else:
-                self._stream = sys.stdout
-        if self.unsure:
-            self.unsure.__enter__()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self.unsure:
-            self.unsure.__exit__(kind)
-        if self._partial is not None and self._stream is not None and self.target is not None:
-            with _reported(self.target):
-                if kind is None:
-                    self._stream.flush()
-                    os.fsync(self._stream.fileno())
-                self._stream.close()
-                if kind is None:
-                    self._partial.replace(self.target)
-
-    def emit(self, piece: str) -> None:
-        """Print a piece of a lone answer as it is made."""
-        self._streamed = True
-        self._put(self._clean(piece))
+    @property
+    def aside(self) -> Path | None:
+        """Where rows are set aside."""
+        return self._routes.aside
 
     @property
     def streams(self) -> bool:
-        """Whether pieces may be printed as they come."""
-        own = self._request.flags.get("options", {})
-        return self.target is None and self._format == "text" and own.get("num_return_sequences", 1) == 1
+        """Whether pieces of a lone answer may be printed as they come."""
+        return self._run.output.output is None and self._out.format == "text" and self._task.streams(self._run.options)
+
+    def __enter__(self) -> Self:
+        self._out.sink.open()
+        if self._aside:
+            self._aside.sink.open()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._out.sink.close(whole=kind is None)
+        if self._aside:
+            self._aside.sink.close(whole=kind is None)
+
+    def emit(self, piece: str) -> None:
+        """Print a piece of a lone answer as it is made."""
+        self._out.emit(piece)
 
     def write(self, result: Result) -> None:
         """Print one result, and its notices or its error."""
-        if self.unsure and self.unsure.takes(result):
-            self.unsure.write(result)
-            return
         if result.error:
             say(result.error.line())
-        if self.sought is not None and not result.error and not self.sought.matches(result):
+        elif self._aside and self._routes.sets_aside(result):
+            self.set_aside += 1
+            self._aside.write(result)
             return
-        self.found += not result.error
-        if result.error is None or self._format != "text":
-            self._write_row(result)
+        elif self._routes.drops(result):
+            return
+        self.asked += not result.error
+        if result.error is None or self._out.format != "text":
+            self._out.write(result)
         for notice in result.notices:
-            if not self._request.output.quiet and notice not in self._said:
+            if not self._run.output.quiet and notice not in self._said:
                 self._said.add(notice)
                 say(f"llmcli: {one_line(notice)}")
 
-    def _write_row(self, result: Result) -> None:
-        if self._table is not None:
+
+class _Output:
+    """A sink and the format of what goes into it. ``rows``: text mode prints the input's rows, not what was made."""
+
+    def __init__(self, run: RunOptions[Any], task: Task[Any], target: Path | None, *, rows: bool) -> None:
+        self._run, self._task, self._rows = run, task, rows
+        self.sink = sinks.sink(run, target)
+        self.format = rendering.output_format(run, target)
+        self._table = rendering.table(run, task, self.format) if self.format in rendering.TABLES else None
+        self.streamed = False
+
+    def write(self, result: Result) -> None:
+        """Render a result, and put it."""
+        name = str(result.id)
+        if self.format == "json":
+            content, name = rendering.dumps(rendering.obj(result, merge=self._run.output.merge)), f"{name}.json"
+        elif self._table is not None:
             content = self._table.row(result)
-        elif self._format == "json":
-            content = rendering.dumps(rendering.obj(result, merge=self._request.output.merge))
         else:
-            content = "" if self._streamed else self._clean(self._text(result)) + self._context(result)
-        if self._folder and self.target is not None:
-            self._write_file(self.target / self._name(result), content)
-            return
-        if self._named and self._format == "text":
-            where = result.record.where if result.record else str(result.id)
-            content = f"{where}\t{content}" if "label" in result.fields else f"==> {where} <==\n{content}"
-        self._put(content if content.endswith("\n") else content + "\n")
-
-    def _text(self, result: Result) -> str:
-        return result.record.text if self._inputs and result.record else rendering.text(result)
-
-    def _context(self, result: Result) -> str:
-        """The sentence around an answer, dimmed, for people."""
-        sentence = result.fields.get("sentence")
-        if not sentence or self._stream is None or not self._stream.isatty() or os.environ.get("NO_COLOR"):
-            return ""
-        return f"\n\x1b[2m{self._clean(sentence)}\x1b[0m"
-
-    def _write_file(self, path: Path, content: str) -> None:
-        with _reported(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(content + "\n", encoding="utf-8", newline="\n")
-            partial.replace(path)
-
-    def _put(self, content: str) -> None:
-        assert self._stream is not None  # opened in __enter__
-        with _reported(self.target):
-            place = self._stream.tell() if self._partial is not None else 0
-            try:
-                self._stream.write(content)
-                self._stream.flush()
-            except OSError:
-                if self._partial is not None:
-                    os.truncate(self._partial, place)  # whole rows only
-                raise
+            content = "" if self.streamed else self._text(result)
+        content = self._clean(content) + self._context(result)
+        self.sink.put(content if content.endswith("\n") else content + "\n", name=name)
 
     def _clean(self, content: str) -> str:
-        """A model can write terminal escapes: none reaches a terminal; a pipe gets the text as it is."""
-        return re.sub(_ESCAPES, "", content) if self._stream is not None and self._stream.isatty() else content
+        """Nothing that a terminal would take for a command reaches it; a pipe gets the text as it is."""
+        return sinks.without_escapes(content) if self.sink.terminal else content
 
-    def _name(self, result: Result) -> Path:
-        name = Path(str(result.id))
-        return name.with_name(name.name + ".json") if self._format == "json" else name
+    def _context(self, result: Result) -> str:
+        """What stands around an answer, dimmed, for people."""
+        context = self._task.context(result) if self.sink.terminal and self.format == "text" else ""
+        return f"\n\x1b[2m{self._clean(context)}\x1b[0m" if context and not os.environ.get("NO_COLOR") else ""
 
+    def emit(self, piece: str) -> None:
+        """Put a piece of a text as it is made."""
+        self.streamed = True
+        self.sink.put(self._clean(piece), name="")
 
-class _Unsure(Writer):
-    """The rows that --abstain takes out of the output, in a file of their own."""
-
-    def __init__(self, request: Request, target: Path, *, below: float) -> None:
-        own = {name: value for name, value in request.flags["options"].items() if name not in ("abstain", "grep")}
-        flags, output = request.flags | {"options": own}, replace(request.output, output=target)
-        super().__init__(replace(request, flags=flags, output=output))
-        self._below, self._inputs = below, True
-
-    def takes(self, result: Result) -> bool:
-        """Whether a result's best score is too low; counted in ``found``."""
-        return result.error is None and float(result.fields["score"]) < self._below
-
-
-@contextlib.contextmanager
-def _reported(target: Path | None) -> Iterator[None]:
-    """Turn the system's refusal to write into OutputError; a closed pipe stays what it is."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{target or 'standard output'}: {error.strerror or error}", code="write") from error
+    def _text(self, result: Result) -> str:
+        record = result.record
+        content = record.text if self._rows and record else self._task.text(result)
+        if not (self._run.format == "text" and self._run.batch) or self._run.into_folder:
+            return content
+        where = record.where if record else str(result.id)
+        return f"{where}\t{content}" if self._task.one_line else f"==> {where} <==\n{content}"

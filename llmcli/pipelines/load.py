@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from llmcli.config.run_config import RunConfig
+from llmcli.config.run_config import AnyConfig
 from llmcli.errors import UsageError
 from llmcli.models import devices, loading, store
 from llmcli.pipelines.protocol import Model
@@ -26,7 +26,7 @@ KINDS = {
 """The model of each pipeline, in the module of its name."""
 
 
-def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
+def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
     """Load the model of a run. ``watch`` is shown the torch module, before its first use.
 
     Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).
@@ -41,7 +41,7 @@ def load(config: RunConfig, *, report: Report, watch: Callable[[Any], None] | No
             gc.enable()
 
 
-def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) -> Model:
+def _load(folder: Path, config: AnyConfig, watch: Callable[[Any], None] | None) -> Model:
     _prepare()
     from llmcli.pipelines.tokens import Encoder, context_window
 
@@ -85,7 +85,7 @@ def _kind(pipeline: str) -> Any:
     return getattr(module, KINDS[pipeline])
 
 
-def _read(folder: Path, config: RunConfig, *, stored: Path | None, weights: str) -> tuple[Any, Any]:
+def _read(folder: Path, config: AnyConfig, *, stored: Path | None, weights: str) -> tuple[Any, Any]:
     """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
     from llmcli.pipelines.fast import quantization
 
@@ -102,12 +102,12 @@ def _read(folder: Path, config: RunConfig, *, stored: Path | None, weights: str)
     return (quantization.int8(model, stored, weights=weights) if quantized else model), tokenizer
 
 
-def _stored(folder: Path, config: RunConfig) -> Path | None:
+def _stored(folder: Path, config: AnyConfig) -> Path | None:
     """The folder, where it is the store's: nothing is written into a folder of the user's, nor believed of it."""
     return folder if store.folder(config.model.source, name=config.model.name) is not None else None
 
 
-def _quantized(config: RunConfig, device: str) -> bool:
+def _quantized(config: AnyConfig, device: str) -> bool:
     """Whether to use int8 weights. Raises UsageError where there is no kernel for them."""
     asked = config.settings.quantize or "auto"
     if asked == "int8" and device != "cpu":

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from llmcli.config.options import OutputOptions
 from llmcli.errors import OutputError, UsageError
 from llmcli.run.records import Record, Result, pack, unpack
-from llmcli.run.request import Request
 
 _START = b'{"fingerprint": '
 
@@ -24,14 +24,14 @@ _START = b'{"fingerprint": '
 class Journal:
     """The finished rows of one output. Only one run at a time holds it."""
 
-    def __init__(self, path: Path, *, request: Request, fingerprint: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, *, output: OutputOptions, fingerprint: Mapping[str, str]) -> None:
         import secrets
         import sqlite3
 
         self._path = path
-        self._resumed = bool(request.output.resume or request.output.retry_failed)
-        self._anew = request.output.resume is False
-        self._retry = request.output.retry_failed
+        self._resumed = bool(output.resume or output.retry_failed)
+        self._anew = output.resume is False
+        self._retry = output.retry_failed
         self._fingerprint = dict(fingerprint)
         self._index = sqlite3.connect("", isolation_level=None)
         self._index.execute("PRAGMA journal_mode = OFF")

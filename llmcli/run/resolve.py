@@ -5,126 +5,190 @@ flag > environment > user config > this model's settings for the task > task YAM
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from llmcli.config import places
-from llmcli.config.run_config import RunConfig
+from llmcli.config import option_values, places
+from llmcli.config.option_values import FLAG
+from llmcli.config.options import InputOptions, OutputOptions, ProcessOptions
+from llmcli.config.run_config import ENDINGS, RunConfig, check_apart
 from llmcli.config.schemas import ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import describing, names
 from llmcli.reports import Report, unheard
+from llmcli.run.request import SHARED
+from llmcli.run.task import Task
 
-Layer = tuple[str, dict[str, Any]]
+OptionsT = TypeVar("OptionsT")
+G = TypeVar("G")
 MERGED = ("generation", "options")
 """Settings that are merged key by key; all others are replaced whole."""
 COMPLETION_ONLY = ("stop", "no_repeat_ngram_size")
 """Generation settings that hold the continuation of examples in check. A chat model ends by itself."""
 
 
-def resolve(task: str, flags: Mapping[str, Any], *, offline: bool = False, report: Report = unheard) -> RunConfig:
-    """Merge all layers for a task.
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place; ``origin`` names it."""
 
-    Raises ConfigError for a malformed YAML file, ModelError for an unknown model.
+    origin: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The settings that won, and each one's origin (``generation.seed`` -> ``flag``)."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+
+
+def resolve(task: Task[OptionsT], settings: Mapping[str, Any], *, report: Report = unheard) -> RunConfig[OptionsT]:
+    """The run that a command line asks for; ``settings`` are the flags', as a YAML file would hold them.
+
+    Raises what :func:`merged` does, and UsageError for settings that make no sense together.
     """
-    task_layers = [(str(path), _task(path)) for path in places.find("tasks", task)]
-    if not task_layers:
-        raise ConfigError(f"no tasks/{task}.yaml")
-    upper: list[Layer] = [*_chosen(task), *_user(task), ("environment", _environment()), ("flag", dict(flags))]
-    chosen, _ = merge([*task_layers, *upper])
-    if not chosen.get("model"):
-        raise UsageError(f"no model for {task}", hint="give --model NAME")
-    options = chosen.get("options", {})
-    model = describing.fill(
-        names.find(chosen["model"], offline=offline, report=report),
-        source=options.get("from_", "auto"),
-        target=options.get("to", ""),
-    )
+    return task.prepare(_sensible(merged(task, settings, report=report)))
+
+
+def merged(task: Task[OptionsT], settings: Mapping[str, Any], *, report: Report = unheard) -> RunConfig[OptionsT]:
+    """All layers of settings for a task as one, whether or not they are enough for a run.
+
+    Raises ConfigError for a malformed YAML file, UsageError for settings that make no sense, ModelError for an
+    unknown model.
+    """
+    below = [Layer(str(path), _task(path)) for path in places.find("tasks", task.name)]
+    if not below:
+        raise ConfigError(f"no tasks/{task.name}.yaml")
+    upper = [*_chosen(task.name), *_user(task.name), Layer("environment", _environment()), Layer(FLAG, settings)]
+    upper = [_checked(layer, task) for layer in upper]
+    below = [_checked(layer, task) for layer in below]
+    first = merge([*below, *upper]).values
+    if not first.get("model"):
+        raise UsageError(f"no model for {task.name}", hint="give --model NAME")
+    options = first.get("options", {})
+    offline = bool(options.get("offline"))
+    model = describing.fill(names.find(first["model"], offline=offline, report=report),
+                            source=options.get("from_") or "auto", target=options.get("to") or "")  # fmt: skip
+    return _config(task, model, merge([_suited(layer, model) for layer in _layers(model, task, below, upper)]))
+
+
+def _layers(model: ModelConfig, task: Task[Any], below: list[Layer], upper: list[Layer]) -> list[Layer]:
+    """All layers, weakest first, with the model's own for all tasks and for this one."""
     file = f"model {model.name}"
     base = {key: value for key, value in _dump(model).items() if key in ("device", "dtype", "generation")}
-    own = _dump(model.tasks[task]) if task in model.tasks else {}
-    layers = [(file, base), *task_layers, (f"{file}, tasks.{task}", own), *upper]
-    merged, origins = merge([_suited(*layer, model) for layer in layers])
-    settings = parse(Settings, merged, origin=f"settings of {task}")
-    _check_options(task, settings.options or {}, origins)
-    _check_pickle(settings, model, origins)
-    return RunConfig(task, model, settings, offline=offline, origins=origins)
+    special = _dump(model.tasks[task.name]) if task.name in model.tasks else {}
+    mine = _checked(Layer(f"{file}, tasks.{task.name}", special), task)
+    return [Layer(file, base), *below, mine, *upper]
 
 
-def fingerprint(config: RunConfig) -> dict[str, str]:
-    """What decides the answers, by name: a short value as it is, a long one by its digest.
-
-    Where and how fast it runs (device, batch size) is left out; the seed counts only where tokens are drawn.
-    """
-    from llmcli.models import store
-
-    values: dict[str, Any] = {"task": config.task, "model": f"{config.model.name} {store.identity(config.model)}"}
-    values |= config.settings.model_dump(exclude_none=True, exclude={"model", "device", "batch_size", "generation"})
-    drawn = {"seed"} if not config.generation.sampled else set()
-    for group in ("options", "generation"):
-        inner = values.pop(group, {}) if group == "options" else config.generation.model_dump(exclude_none=True)
-        values |= {f"{group}.{name}": value for name, value in inner.items() if name not in drawn}
-    return {name: _short(value) for name, value in values.items()}
+def _config(task: Task[OptionsT], model: ModelConfig, won: Merged) -> RunConfig[OptionsT]:
+    values = dict(won.values)
+    options = values.pop("options", {})
+    settings = parse(Settings, values, origin=f"settings of {task.name}")
+    _check_pickle(settings, model, won.origins)
+    process = _group(ProcessOptions, options)
+    source = _group(InputOptions, options)
+    return RunConfig(
+        task.name, replace(source, format=_input_format(source)), _group(OutputOptions, options),
+        _group(task.options, options), task.combine, model=model, settings=settings, offline=process.offline,
+        origins=won.origins,
+    )  # fmt: skip
 
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text if len(text) <= 80 else hashlib.sha256(text.encode()).hexdigest()[:16]
+def _group(kind: type[G], options: Mapping[str, Any]) -> G:
+    """A dataclass of options; those that nobody set are as it declares."""
+    return kind(**{item.name: options[item.name] for item in fields(kind) if item.name in options})  # type: ignore[arg-type]
 
 
-def _suited(origin: str, layer: dict[str, Any], model: ModelConfig) -> Layer:
+def _checked(layer: Layer, task: Task[Any]) -> Layer:
+    """The layer with options of the right types. Raises ConfigError, UsageError."""
+    if not (options := layer.values.get("options")):
+        return layer
+    typed = option_values.check([task.options, *SHARED], options, task=task.name, origin=layer.origin)
+    return Layer(layer.origin, {**layer.values, "options": typed})
+
+
+def _input_format(source: InputOptions) -> Any:
+    """The input's format: the one that is named, else by file ending. Raises UsageError where two differ."""
+    if source.format != "auto":
+        return source.format
+    endings = {"text" if path.is_dir() else ENDINGS.get(path.suffix.lower(), "text") for path in source.input}
+    if len(endings) > 1:
+        raise UsageError(f"inputs of different formats: {', '.join(sorted(endings))}", hint="give --format")
+    return endings.pop() if endings else "text"
+
+
+def _sensible(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
+    """Refuse options that make no sense together."""
+    source, output = config.source, config.output
+    if (output.resume or output.retry_failed) and output.output is None:
+        raise UsageError("--resume and --retry-failed need --output", hint="give -o FILE")
+    if output.resume is False and output.retry_failed:
+        raise UsageError("--no-resume and --retry-failed exclude each other")
+    if source.delimiter is not None and len(source.delimiter) != 1:
+        raise UsageError("--delimiter must be one character")
+    check_apart(source, output.output)
+    return config
+
+
+def _suited(layer: Layer, model: ModelConfig) -> Layer:
     """What of a layer holds for a model: a chat model has a prompt of its own.
 
-    The shipped prompts and generation settings are for causal models; one trained for the task brings its own.
+    The shipped prompts and generation settings are for models that read instructions; one that was trained for the
+    task brings its own.
     """
-    shipped = Path(origin).is_relative_to(places.shipped())
-    kept = {key: value for key, value in layer.items() if key != "chat_prompt"}
-    if shipped and model.pipeline != "causal":
-        kept = {key: value for key, value in kept.items() if key not in ("prompt", "generation")}
-    if model.chat and "chat_prompt" in layer:
-        kept["prompt"] = layer["chat_prompt"]
+    shipped = Path(layer.origin).is_relative_to(places.shipped())
+    values = {key: value for key, value in layer.values.items() if key != "chat_prompt"}
+    if shipped and not model.facts.instructed:
+        values = {key: value for key, value in values.items() if key not in ("prompt", "generation")}
+    if model.chat and "chat_prompt" in layer.values:
+        values["prompt"] = layer.values["chat_prompt"]
         if shipped:
-            values = layer.get("generation", {})
-            kept["generation"] = {key: value for key, value in values.items() if key not in COMPLETION_ONLY}
-    return origin, kept
+            general = layer.values.get("generation", {})
+            values["generation"] = {key: value for key, value in general.items() if key not in COMPLETION_ONLY}
+    return Layer(layer.origin, values)
 
 
-def merge(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Merge layers, weakest first, to the settings and each one's origin (``generation.seed`` -> ``flag``)."""
-    result: dict[str, Any] = {}
+def merge(layers: list[Layer]) -> Merged:
+    """Merge layers, weakest first."""
+    values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for origin, layer in layers:
-        for key, value in layer.items():
+    for layer in layers:
+        for key, value in layer.values.items():
             if key in MERGED:
-                result[key] = result.get(key, {}) | value
-                origins.update({f"{key}.{inner}": origin for inner in value})
+                values[key] = values.get(key, {}) | value
+                origins.update({f"{key}.{inner}": layer.origin for inner in value})
             else:
-                result[key] = value
-                origins[key] = origin
-    return result, origins
+                values[key] = value
+                origins[key] = layer.origin
+    return Merged(values, origins)
 
 
 def _dump(settings: Settings | ModelConfig) -> dict[str, Any]:
     return settings.model_dump(exclude_unset=True, exclude_none=True)
 
 
-def _task(path: Any) -> dict[str, Any]:
-    layer = _dump(load(TaskConfig, path)) if path.is_relative_to(places.shipped()) else _dump(
-        parse(Settings, {k: v for k, v in (load_yaml(path) or {}).items() if k != "description"},
-              origin=str(path)))  # fmt: skip
+def _task(path: Path) -> dict[str, Any]:
+    """A task's YAML; a user's may leave out the description."""
+    if path.is_relative_to(places.shipped()):
+        layer = _dump(load(TaskConfig, path))
+    else:
+        whole = load_yaml(path)
+        if isinstance(whole, dict):
+            whole.pop("description", None)
+        layer = _dump(parse(Settings, whole, origin=str(path)))
     layer.pop("description", None)
     return layer
 
 
 def _chosen(task: str) -> list[Layer]:
     defaults = names.chosen().defaults
-    return [(str(places.user() / "chosen.yaml"), {"model": defaults[task]})] if task in defaults else []
+    return [Layer(str(places.user() / "chosen.yaml"), {"model": defaults[task]})] if task in defaults else []
 
 
 def _user(task: str) -> list[Layer]:
@@ -132,12 +196,10 @@ def _user(task: str) -> list[Layer]:
     if not path.is_file():
         return []
     user = load(UserConfig, path)
-    general = _dump(user)
-    for own in ("tasks", "worker"):
-        general.pop(own, None)
-    layers = [(str(path), general)]
+    general = {key: value for key, value in _dump(user).items() if key not in ("tasks", "worker")}
+    layers = [Layer(str(path), general)]
     if task in user.tasks:
-        layers.append((f"{path}, tasks.{task}", _dump(user.tasks[task])))
+        layers.append(Layer(f"{path}, tasks.{task}", _dump(user.tasks[task])))
     return layers
 
 
@@ -154,20 +216,9 @@ def _environment() -> dict[str, Any]:
 def _check_pickle(settings: Settings, model: ModelConfig, origins: Mapping[str, str]) -> None:
     if settings.allow_pickle is None:
         return
-    if origins["allow_pickle"] != "flag":
+    if origins["allow_pickle"] != FLAG:
         raise ConfigError(f"{origins['allow_pickle']}: [allow_pickle] can only be given on the command line")
     if model.source.path is None:
         raise UsageError(
             "--allow-pickle is for a folder of your own", hint="download the checkpoint, and give its path"
         )
-
-
-def _check_options(task: str, options: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    from llmcli import tasks
-
-    known = tasks.options(task)
-    allowed = {item.name for item in fields(known)} if known else set()
-    for name in options:
-        if name not in allowed:
-            origin = origins.get(f"options.{name}", "")
-            raise ConfigError(f"{origin}: [options.{name}] {task} has no such option")

@@ -2,125 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from llmcli import tasks
-from llmcli.errors import ROW_ERRORS, ModelError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.seen import Seen
+from llmcli.run.session import Session
 
 if TYPE_CHECKING:
-    from llmcli.cli.progress import Preparing
-    from llmcli.config.run_config import RunConfig
-    from llmcli.pipelines.protocol import Emit, Model
-    from llmcli.reports import Report
+    from llmcli.pipelines.protocol import Emit
     from llmcli.run.journal import Journal
-    from llmcli.run.request import Request
-
-
-class Load(Protocol):
-    """Gives the model of a run."""
-
-    def __call__(self, config: RunConfig, *, report: Report) -> Model:
-        """See :func:`llmcli.pipelines.load.load`."""
-
-
-class Session(Protocol):
-    """A task on a model, ready to answer: in this process, or in the worker."""
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-
-    @property
-    def window(self) -> int:
-        """How many rows are worked on together; their results appear together."""
-
-    @property
-    def seed(self) -> int | None:
-        """The sampling seed that the settings name."""
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        """What decides the answers, by name."""
-
-    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
-        """One result a record, in order. ``emit`` hears the text of a lone record as it is made."""
-
-    def close(self) -> None:
-        """Nothing more is asked."""
-
-
-class Local:
-    """A session in this process; the model is loaded, by ``load``, for the first good record."""
-
-    def __init__(self, config: RunConfig, *, report: Report | None = None, load: Load | None = None) -> None:
-        from llmcli.reports import unheard
-
-        self.config = config
-        self.model = config.model.name
-        size = config.settings.batch_size
-        self.window = max(tasks.window(config.task), size if isinstance(size, int) else 1)
-        self.seed = config.generation.seed
-        self._report, self._load = report or unheard, load
-        self._loaded: Model | None = None
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        """See Session."""
-        from llmcli.run.resolve import fingerprint
-
-        return fingerprint(self.config)
-
-    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
-        """See Session. A row that fails is tried apart from its neighbours."""
-        if self._loaded is None:
-            _check(self.config)
-            self._loaded = (self._load or _loader())(self.config, report=self._report)
-        try:
-            found: list[Result] = tasks.get(self.config.task).answer(self._loaded, self.config, records, emit=emit)
-        except ROW_ERRORS as error:
-            if len(records) == 1:
-                return [failed(records[0], error, model=self.model)]
-            half = len(records) // 2
-            return self.answer(records[:half]) + self.answer(records[half:])
-        return found
-
-    def close(self) -> None:
-        """See Session."""
-
-
-def local(request: Request, *, report: Preparing) -> Local:
-    """A session in this process. Raises ConfigError, ModelError."""
-    from llmcli.run import resolve
-
-    run = resolve.resolve(request.task, request.flags, offline=request.offline, report=report)
-    report.introduce(run.model.name, run.model.introduction)
-    return Local(run, report=report)
-
-
-def _loader() -> Load:
-    from llmcli.pipelines.load import load
-
-    return load
-
-
-def _check(config: RunConfig) -> None:
-    """Refuse a task that the model cannot do."""
-    if not config.model.able(config.task, labels=bool(config.settings.labels)):
-        raise ModelError(
-            f"{config.model.name} cannot do {config.task}",
-            code="wrong-task",
-            hint=f"it can do {config.model.abilities}; give another --model",
-        )
 
 
 def run(
-    session: Session, records: Iterator[Record], *, journal: Journal | None = None, emit: Emit | None = None
-) -> Iterator[Result]:
+    session: Session, records: Iterator[Record], *, journal: Journal | None = None, emit: Emit | None = None,
+    row_fields: Sequence[str] = (),
+) -> Iterator[Result]:  # fmt: skip
     """One result a record, in order; a bad record gives an error result in its place.
+
+    ``row_fields`` are the fields of a row that decide its answer besides the text.
 
     Rows that the journal holds are not run again; new ones are in it before they are yielded.
     """
@@ -129,7 +30,7 @@ def run(
     seen = Seen() if journal is not None or seed is not None else None
     for window in windows(records, size=session.window):
         results = [failed(record, record.error, model=session.model) if record.error else None for record in window]
-        keys = [_key(record, seen) if seen and not record.error else "" for record in window]
+        keys = [_key(record, seen, row_fields) if seen and not record.error else "" for record in window]
         if journal:
             results = [found or (journal.find(key, record) if key else None)
                        for found, key, record in zip(results, keys, window, strict=True)]  # fmt: skip
@@ -155,12 +56,12 @@ def windows(records: Iterator[Record], *, size: int) -> Iterator[list[Record]]:
         yield window
 
 
-def _key(record: Record, seen: Seen) -> str:
+def _key(record: Record, seen: Seen, row_fields: Sequence[str]) -> str:
     """What finds a row again in a changed input: its id, if it has one, its text, and which of equals it is."""
     own = f"{type(record.id).__name__}:{record.id}" if record.named else ""
     import hashlib
 
-    content = "\0".join([own, record.text, *(str(record.fields.get(name, "")) for name in ("question", "context"))])
+    content = "\0".join([own, record.text, *(str(record.fields.get(name, "")) for name in row_fields)])
     digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
     return f"{digest}:{seen.count(digest)}"
 

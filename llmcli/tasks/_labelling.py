@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from typer import Option
-
+from llmcli.config.run_config import check_apart
+from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.run.records import Record, Result, failed
-from llmcli.run.request import InputOptions, OutputOptions, check
+from llmcli.run.task import Answer, Routes, Task
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
-    from llmcli.config.run_config import RunConfig
+    from typer import Option
+
+    from llmcli.config.run_config import RunConfig, RunOptions
     from llmcli.config.schemas import Label, Prompt
     from llmcli.pipelines.protocol import Choice, Emit, Model
 
@@ -30,10 +32,6 @@ SPECIAL = 4
 HYPOTHESIS = "This example is {label}."
 HELD = 0.5
 """The score from which a label holds, where several may."""
-FIELDS = ("label", "score")
-OPTIONAL = {"all_scores": "scores", "multi": "labels"}
-"""Fields that an option adds."""
-WINDOW = 128
 PRIORS = 64
 """How many prompts' preferences are kept for a loaded model."""
 
@@ -67,29 +65,62 @@ class Options:
     ] = None  # fmt: skip
 
 
-T = TypeVar("T", bound=Options)
+L = TypeVar("L", bound=Options)
+Prepare = Callable[["RunConfig[L]"], "RunConfig[L]"]
 
 
-def routed(own: T, source: InputOptions, output: OutputOptions) -> T:
-    """The options with the place of the unsure rows. Raises UsageError where --abstain has none of its own."""
-    if own.abstain is None:
-        if own.unsure:
+def prepare(config: RunConfig[L]) -> RunConfig[L]:
+    """Give the unsure rows a place. Raises UsageError where --abstain has none of its own, or --grep is no pattern."""
+    options, output = config.options, config.output.output
+    if options.grep is not None:
+        grep.parse(options.grep)
+    if options.abstain is None:
+        if options.unsure:
             raise UsageError("--unsure needs --abstain", hint="give --abstain 0.8")
-        return own
-    whole = output.output
-    unsure = own.unsure or (str(whole.with_name(f"{whole.stem}.unsure{whole.suffix}")) if whole else "")
-    if not unsure or (whole and Path(unsure).resolve() == whole.resolve()):
+        return config
+    beside = str(output.with_name(f"{output.stem}.unsure{output.suffix}")) if output else ""
+    unsure = options.unsure or beside
+    if not unsure or (output and Path(unsure).resolve() == output.resolve()):
         raise UsageError("--abstain needs a file for the unsure rows", hint="give --unsure FILE")
-    check(source, replace(output, output=Path(unsure)))
-    return replace(own, unsure=unsure)
+    check_apart(config.source, Path(unsure))
+    return replace(config, options=replace(options, unsure=unsure))
 
 
-def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
-    """One result a record: ``label``, ``score`` and, where asked for, ``scores``."""
-    prompt, words, multi = _prompt(config), _words(config), bool(config.option("multi"))
-    prior = _prior(model, config, prompt, words)
+def routes(run: RunOptions[L]) -> Routes:
+    """--grep drops the rows that do not match, --abstain sets the unsure ones aside."""
+    options = run.options
+    pattern = grep.parse(options.grep) if options.grep is not None else None
+    least = options.abstain
+    return Routes(
+        drops=lambda result: pattern is not None and not pattern.matches(_held(result)),
+        sets_aside=lambda result: least is not None and float(result.fields["score"]) < least,
+        aside=Path(options.unsure) if least is not None and options.unsure else None,
+        seeks=pattern is not None,
+    )
+
+
+def _held(result: Result) -> Mapping[str, float]:
+    """The labels that hold, and their scores."""
+    fields = result.fields
+    held: Mapping[str, float] = fields["labels"] if "labels" in fields else {fields["label"]: fields["score"]}
+    return held
+
+
+def text(result: Result) -> str:
+    """``label<TAB>score``, and the scores that were asked for; commas between several labels, and their scores."""
+    held = result.fields.get("labels") or {result.fields["label"]: result.fields["score"]}
+    scores = [f"{label}={score:.4f}" for label, score in result.fields.get("scores", {}).items()]
+    return "\t".join([",".join(held), ",".join(f"{score:.4f}" for score in held.values()), *scores])
+
+
+def answer(
+    model: Model, config: RunConfig[L], records: Sequence[Record], *, emit: Emit | None = None, multi: bool = False
+) -> list[Result]:
+    """One result a record: ``label``, ``score`` and, where asked for, ``scores``; several may hold with ``multi``."""
+    prompt, words = _prompt(config), _words(config)
+    prior = _prior(model, config, prompt, words, multi=multi)
     longest = max((word for group in words.values() for word in group), key=len)
-    overhead = model.size(prompts.render(prompt, "") if config.model.pipeline == "causal" else Rendered(row=longest))
+    overhead = model.size(prompts.render(prompt, "") if config.model.facts.instructed else Rendered(row=longest))
     budget = min(model.context_window - overhead - SPECIAL, READ_AT_ONCE)
     fitted: dict[int, chunking.Fitted | LlmcliError] = {}
     pieces: list[Rendered] = []
@@ -109,16 +140,16 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
             results.append(failed(record, found, model=config.model.name))
         else:
             read = [next(choices) for _ in found.pieces]
-            results.append(_result(record, read, found, config=config, prior=prior))
+            results.append(_result(record, read, found, config=config, prior=prior, multi=multi))
     return results
 
 
-def _words(config: RunConfig) -> dict[str, list[str]]:
+def _words(config: RunConfig[L]) -> dict[str, list[str]]:
     """What stands for each label: words that may follow the prompt, or a hypothesis for a zero-shot model."""
     labels = config.settings.labels
     if not labels:
         raise UsageError("no labels", hint="give --labels a,b,c")
-    if config.model.pipeline == "zero-shot":
+    if config.model.facts.hypotheses:
         hypothesis = config.settings.hypothesis or HYPOTHESIS
         return {
             label.name: [hypothesis.replace("{label}", label.name), *filter(None, [label.description])]
@@ -128,7 +159,7 @@ def _words(config: RunConfig) -> dict[str, list[str]]:
     return {label.name: [gap + word for word in label.words or [label.name]] for label in labels}
 
 
-def _prompt(config: RunConfig) -> Prompt:
+def _prompt(config: RunConfig[L]) -> Prompt:
     """The task's prompt. Labels' own examples and descriptions stand last in it, one of each label in turn.
 
     They are in the order of the labels' names: in which order the user gives the labels changes nothing.
@@ -145,8 +176,8 @@ def _shown(label: Label) -> list[str]:
     return [*([label.description] if label.description else []), *label.examples]
 
 
-def _rendered(prompt: Prompt, text: str, config: RunConfig) -> Rendered:
-    if config.model.pipeline != "causal":
+def _rendered(prompt: Prompt, text: str, config: RunConfig[L]) -> Rendered:
+    if not config.model.facts.instructed:
         return Rendered(row=text)
     return prompts.render(prompt, text.strip())
 
@@ -155,12 +186,13 @@ _priors: WeakKeyDictionary[Model, dict[str, dict[str, float]]] = WeakKeyDictiona
 """What :func:`_prior` measured on each loaded model."""
 
 
-def _prior(model: Model, config: RunConfig, prompt: Prompt, words: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def _prior(
+    model: Model, config: RunConfig[L], prompt: Prompt, words: Mapping[str, Sequence[str]], *, multi: bool
+) -> dict[str, float]:
     """What the prompt alone prefers: each label's mean log-probability over texts without content."""
     neutral = config.settings.neutral or []
-    if config.model.pipeline != "causal" or not neutral:
+    if not config.model.facts.instructed or not neutral:
         return dict.fromkeys(words, 0.0)
-    multi = bool(config.option("multi"))
     rows = [_rendered(prompt, text, config) for text in neutral]
     kept, key = _priors.setdefault(model, {}), repr((rows, words, multi))
     if key not in kept:
@@ -173,39 +205,53 @@ def _prior(model: Model, config: RunConfig, prompt: Prompt, words: Mapping[str, 
     return kept[key]
 
 
-def calibrate(scores: Mapping[str, float], *, config: RunConfig, prior: Mapping[str, float]) -> dict[str, float]:
+def calibrate(
+    scores: Mapping[str, float], *, config: RunConfig[L], prior: Mapping[str, float], multi: bool
+) -> dict[str, float]:
     """Probabilities without the prompt's own preference, with each label's bias, at the label temperature.
 
     Method: Zhao et al., "Calibrate Before Use" (ICML 2021). A bias is a preference that was measured beforehand. Where
     several labels may hold, each is weighed against itself: above 0.5 where the text makes it likelier than no text.
     """
-    if config.model.pipeline != "causal":
+    if not config.model.facts.instructed:
         return dict(scores)
     bias = {label.name: label.bias - prior[label.name] for label in config.settings.labels or []}
     heat = config.settings.label_temperature or 1.0
     weights = {name: math.exp((math.log(max(p, 1e-30)) + bias[name]) / heat) for name, p in scores.items()}
-    if config.option("multi"):
+    if multi:
         return {name: weight / (1 + weight) for name, weight in weights.items()}
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items()}
 
 
 def _result(
-    record: Record, choices: list[Choice], fit: chunking.Fitted, *, config: RunConfig, prior: Mapping[str, float]
-) -> Result:
+    record: Record, choices: list[Choice], fit: chunking.Fitted, *, config: RunConfig[L], prior: Mapping[str, float],
+    multi: bool,
+) -> Result:  # fmt: skip
     tokens = sum(choice.input_tokens for choice in choices)
-    read = [(calibrate(choice.scores, config=config, prior=prior), choice.input_tokens) for choice in choices]
+    read = [
+        (calibrate(choice.scores, config=config, prior=prior, multi=multi), choice.input_tokens) for choice in choices
+    ]
     scores = {label: sum(found[label] * size for found, size in read) / tokens for label in read[0][0]}
     label = max(scores, key=lambda name: scores[name])
     fields: dict[str, Any] = {"label": label, "score": scores[label]}
-    multi = config.option("multi")
-    least = float(config.option("threshold", HELD if multi else 0.0))
+    threshold = config.options.threshold
+    least = threshold if threshold is not None else HELD if multi else 0.0
     if scores[label] < least:
         fields["label"] = "uncertain"
     if multi:
         held = sorted((name for name in scores if scores[name] >= least), key=lambda name: -scores[name])
         fields["labels"] = {name: scores[name] for name in held}
-    if config.option("all_scores"):
+    if config.options.all_scores:
         fields["scores"] = scores
     return Result(record.id, fields, model=config.model.name, input_tokens=tokens, chunks=len(choices),
                   truncated=fit.truncated, record=record)  # fmt: skip
+
+
+def task(name: str, *, help: str, options: type[L], answer: Answer[L], prepare: Prepare[L]) -> Task[L]:
+    """A task that puts labels on texts."""
+    return Task(
+        name=name, help=help, options=options, answer=answer, prepare=prepare, routes=routes, text=text,
+        fields=("label", "score"), optional={"all_scores": "scores", "multi": "labels"}, window=128, writes=False,
+        labels=True, one_line=True,
+    )  # fmt: skip

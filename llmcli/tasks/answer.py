@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
-
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
-from llmcli.run.options import GenerationOptions, ModelOptions, request
 from llmcli.run.records import Record, Result, failed
-from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.run.task import Task
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from typer import Option
+
     from llmcli.config.run_config import RunConfig
     from llmcli.pipelines.protocol import Emit, Model, Span
 
@@ -27,8 +26,10 @@ LONGEST = 64
 """Tokens kept free for the answer."""
 SPECIAL = 4
 """Special tokens around a question and its text."""
-FIELDS = ("text", "score", "start", "end", "sentence")
-WINDOW = 16
+NO_ANSWER = "no answer"
+"""What text mode prints where a text holds none."""
+ASKS_BY_TEXT = ("text", "lines")
+"""Formats whose rows bring no question of their own."""
 NOTHING: dict[str, Any] = {"text": "", "score": 0.0, "start": None, "end": None, "sentence": ""}
 
 
@@ -61,33 +62,31 @@ class Piece:
     text: str
 
 
-def command(
-    source: InputOptions,
-    own: Options,
-    generation: GenerationOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-) -> Request:
-    """Answer a question from a text, in the text's own words; TEXT is the question, the text is piped or a file.
-
-    Rows hold the text in the field "context", or the one that --field names, and their own question in "question".
-    With --json: the score, where the answer stands in the text (characters from 0) and its sentence.
-
-    Example: llmcli answer "When does it end?" < contract.txt
-
-    Example: llmcli answer -i questions.jsonl --json
-    """
-    if source.text is not None and own.question is not None:
+def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
+    """The argument is the question; rows hold their text in ``context``. Raises UsageError for two or none."""
+    source, options = config.source, config.options
+    if source.text is not None and config.origins.get("options.question") == "flag":
         raise UsageError("two questions", hint="give the question as the argument or with --question")
-    asked = replace(own, question=source.text if source.text is not None else own.question)
-    source = replace(source, text=None, field=source.field or "context")
-    made = request("answer", source=source, model=model, output=output, generation=generation, own=asked)
-    if asked.question is None and made.format in ("text", "lines"):
+    question = source.text if source.text is not None else options.question
+    if question is None and config.format in ASKS_BY_TEXT:
         raise UsageError("no question", hint='llmcli answer "QUESTION" < FILE')
-    return made
+    source = replace(source, text=None, field=source.field or "context")
+    return replace(config, source=source, options=replace(options, question=question))
 
 
-def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+def text(result: Result) -> str:
+    """The answer, or that there is none."""
+    return str(result.fields["text"]) or NO_ANSWER
+
+
+def context(result: Result) -> str:
+    """The sentence around an answer."""
+    return str(result.fields["sentence"])
+
+
+def answer(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
     """One result a record: ``text`` (empty: no answer), ``score``, ``start``, ``end`` and ``sentence``."""
     failures: dict[int, Result] = {}
     pieces: list[Piece] = []
@@ -96,24 +95,24 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
             pieces += _pieces(index, record, model=model, config=config)
         except ROW_ERRORS as error:
             failures[index] = failed(record, error, model=config.model.name)
-    work = _free if config.option("free") or config.model.pipeline == "seq2seq" else _marked
+    work = _free if config.options.free or not config.model.facts.marks_spans else _marked
     made = work(model, config, records, pieces)
     return [failures[index] if index in failures else made[index] for index in range(len(records))]
 
 
-def _pieces(index: int, record: Record, *, model: Model, config: RunConfig) -> list[Piece]:
+def _pieces(index: int, record: Record, *, model: Model, config: RunConfig[Options]) -> list[Piece]:
     """The windows of a text that are read one by one. Raises InputError, GenerationError."""
-    question, kind = _question(record, config), config.model.pipeline
+    question, facts = _question(record, config), config.model.facts
     on_long = config.settings.on_long or "chunk"
-    if kind == "question-answering":
+    if facts.reads_any_length:
         if on_long == "chunk":
             return [Piece(index, 0, question, record.text)]  # it makes windows of its own
         room = model.context_window - model.count(question) - SPECIAL
     else:
         # An encoder-decoder's answer has a window of its own.
-        free = 0 if kind == "seq2seq" else max(config.generation.max_new_tokens or 0, LONGEST)
+        free = max(config.generation.max_new_tokens or 0, LONGEST) if facts.shared_window else 0
         room = model.context_window - model.size(_prompt(config, question, "")) - free
-    whole = on_long != "chunk" or config.option("free") or kind == "seq2seq"
+    whole = on_long != "chunk" or config.options.free or not facts.marks_spans
     budget = room if whole else min(room, READ_AT_ONCE)
     if whole or model.count(record.text) <= budget:
         fit = chunking.fit(record.text, budget=budget, on_long="error" if on_long == "chunk" else on_long, model=model)
@@ -125,9 +124,9 @@ def _pieces(index: int, record: Record, *, model: Model, config: RunConfig) -> l
     ]
 
 
-def _question(record: Record, config: RunConfig) -> str:
+def _question(record: Record, config: RunConfig[Options]) -> str:
     """The row's own question, else the run's, on one line."""
-    question = record.fields.get("question", config.option("question"))
+    question = record.fields.get("question", config.options.question)
     if question is None:
         raise InputError("no question", code="no-question", hint="give it as the argument, or in the field 'question'")
     if not isinstance(question, str) or not question.strip():
@@ -135,17 +134,20 @@ def _question(record: Record, config: RunConfig) -> str:
     return " ".join(question.split())
 
 
-def _prompt(config: RunConfig, question: str, text: str) -> Rendered:
+def _prompt(config: RunConfig[Options], question: str, text: str) -> Rendered:
     return prompts.render(prompts.of(config), text, variables={"question": question})
 
 
-def _marked(model: Model, config: RunConfig, records: Sequence[Record], pieces: Sequence[Piece]) -> dict[int, Result]:
+def _marked(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], pieces: Sequence[Piece]
+) -> dict[int, Result]:
     """The best span of each record's windows."""
-    causal = config.model.pipeline == "causal"
     prompt = prompts.of(config)
     spans = model.spans(
         [(piece.question, piece.text) for piece in pieces],
-        prompts=[_prompt(config, piece.question, piece.text.strip()) for piece in pieces] if causal else (),
+        prompts=[_prompt(config, piece.question, piece.text.strip()) for piece in pieces]
+        if config.model.facts.instructed
+        else (),
         ending=(prompt.example.partition("{answer}")[2] or "\n")[0],
     )
     found: dict[int, list[tuple[float, Piece, Span]]] = {}
@@ -154,17 +156,18 @@ def _marked(model: Model, config: RunConfig, records: Sequence[Record], pieces: 
     return {row: _result(records[row], candidates, config) for row, candidates in found.items()}
 
 
-def score(span: Span, config: RunConfig) -> float:
+def score(span: Span, config: RunConfig[Options]) -> float:
     """The probability that the span answers, rather than that the text has no answer: from what the two weigh."""
-    bias = config.settings.no_answer_bias or 0.0 if config.model.pipeline == "causal" else 0.0
+    bias = config.settings.no_answer_bias or 0.0 if config.model.facts.instructed else 0.0
     odds = span.score / max(span.null, 1e-30) * math.exp(bias)
     return odds / (1 + odds)
 
 
-def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config: RunConfig) -> Result:
+def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config: RunConfig[Options]) -> Result:
     sure, piece, span = max(candidates, key=lambda candidate: candidate[0])
     fields: dict[str, Any] = NOTHING | {"score": sure}
-    if sure >= float(config.option("threshold", 0.5)) and span.text:
+    threshold = config.options.threshold
+    if sure >= (0.5 if threshold is None else threshold) and span.text:
         start, end = piece.begin + span.start, piece.begin + span.end
         fields = {"text": record.text[start:end], "score": sure, "start": start, "end": end,
                   "sentence": chunking.around(record.text, start, end)}  # fmt: skip
@@ -179,7 +182,9 @@ def _cut(record: Record, last: Piece) -> bool:
     return last.begin + len(last.text) < len(record.text)
 
 
-def _free(model: Model, config: RunConfig, records: Sequence[Record], pieces: Sequence[Piece]) -> dict[int, Result]:
+def _free(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], pieces: Sequence[Piece]
+) -> dict[int, Result]:
     """Answers in the model's own words."""
     rows = [_prompt(config, piece.question, piece.text.strip()) for piece in pieces]
     made = model.complete(rows, config.generation) if rows else []
@@ -192,3 +197,25 @@ def _free(model: Model, config: RunConfig, records: Sequence[Record], pieces: Se
             finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
         )  # fmt: skip
     return results
+
+
+TASK = Task(
+    name="answer",
+    help="""Answer a question from a text, in the text's own words; TEXT is the question, the text is piped or a file.
+
+    Rows hold the text in the field "context", or the one that --field names, and their own question in "question".
+    With --json: the score, where the answer stands in the text (characters from 0) and its sentence.
+
+    Example: llmcli answer "When does it end?" < contract.txt
+
+    Example: llmcli answer -i questions.jsonl --json
+    """,
+    options=Options,
+    answer=answer,
+    prepare=prepare,
+    fields=("text", "score", "start", "end", "sentence"),
+    row_fields=("question",),
+    window=16,
+    text=text,
+    context=context,
+)

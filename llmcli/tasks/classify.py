@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-from typer import Option
+from typing import TYPE_CHECKING, Annotated
 
 from llmcli.errors import UsageError
-from llmcli.run.options import ModelOptions, request
-from llmcli.run.request import InputOptions, OutputOptions, Request
 from llmcli.tasks import _labelling
 
-FIELDS, OPTIONAL, WINDOW = _labelling.FIELDS, _labelling.OPTIONAL, _labelling.WINDOW
-answer = _labelling.answer
+if TYPE_CHECKING:
+    from typer import Option
+
+    from llmcli.config.run_config import RunConfig
+    from llmcli.config.schemas import Label
+    from llmcli.pipelines.protocol import Emit, Model
+    from llmcli.run.records import Record, Result
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,70 @@ class Options(_labelling.Options):
     ] = False  # fmt: skip
 
 
-def command(source: InputOptions, own: Options, model: ModelOptions, output: OutputOptions) -> Request:
-    """Put one of your labels on each text, with a score from 0 to 1.
+def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
+    """The labels of the options in place of those of the YAML files. Raises UsageError."""
+    config = _labelling.prepare(config)
+    labels = _labels(config)
+    options = replace(config.options, labels=None, labels_file=None, describe=[], example=[])
+    settings = config.settings.model_copy(update={"labels": labels}) if labels else config.settings
+    return replace(config, options=options, settings=settings)
+
+
+def answer(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
+    """See :func:`llmcli.tasks._labelling.answer`."""
+    return _labelling.answer(model, config, records, multi=config.options.multi)
+
+
+def _labels(config: RunConfig[Options]) -> list[Label]:
+    """The labels of the options or of a YAML file: names, or objects as in ``schemas.Label``."""
+    own = config.options
+    if own.labels and own.labels_file:
+        raise UsageError("--labels and --labels-file exclude each other")
+    if own.labels_file:
+        labels = _of_file(own.labels_file)
+    elif own.labels:
+        from llmcli.config.schemas import Label
+
+        labels = [Label(name=name.strip()) for name in own.labels.split(",") if name.strip()]
+    else:
+        labels = list(config.settings.labels or [])
+    names = [label.name for label in labels]
+    if (own.labels or own.labels_file) and (len(names) < 2 or len(set(names)) < len(names)):
+        raise UsageError("labels must be two names or more, each given once", hint="give --labels a,b,c")
+    for name, text in _said(own.describe, names, option="--describe"):
+        at = names.index(name)
+        labels[at] = labels[at].model_copy(update={"description": text})
+    for name, text in _said(own.example, names, option="--example"):
+        at = names.index(name)
+        labels[at] = labels[at].model_copy(update={"examples": [*labels[at].examples, text]})
+    return labels
+
+
+def _of_file(path: Path) -> list[Label]:
+    """The labels of a YAML list. Raises ConfigError."""
+    from llmcli.config.schemas import Labels
+    from llmcli.config.strict_yaml import load_yaml, parse
+
+    listed = load_yaml(path)
+    if not isinstance(listed, list):
+        raise UsageError(f"{path}: labels must be a list of two names or more")
+    return parse(Labels, {"labels": listed}, origin=str(path)).labels
+
+
+def _said(given: list[str], names: list[str], *, option: str) -> Iterator[tuple[str, str]]:
+    """The label and the text of each 'LABEL: TEXT'."""
+    for item in given:
+        name, _, text = (part.strip() for part in item.partition(":"))
+        if name not in names or not text:
+            raise UsageError(f"{option} {item!r} is not 'LABEL: TEXT' of one of the labels")
+        yield name, text
+
+
+TASK = _labelling.task(
+    "classify",
+    help="""Put one of your labels on each text, with a score from 0 to 1.
 
     A causal model weighs the labels by their likelihood, its own preference taken back; a zero-shot (NLI)
     checkpoint by entailment; a classifier brings its own labels.
@@ -58,39 +121,8 @@ def command(source: InputOptions, own: Options, model: ModelOptions, output: Out
     Example: llmcli classify --labels billing,bug,praise -i tickets.csv --field body -o labelled.csv
 
     Example: llmcli classify --labels-file labels.yaml --multi --threshold 0.5 < text.txt
-    """
-    labels = _labels(own)
-    own = replace(_labelling.routed(own, source, output), labels=None, labels_file=None, describe=[], example=[])
-    made = request("classify", source=source, model=model, output=output, own=own)
-    return replace(made, flags=made.flags | {"labels": labels}) if labels else made
-
-
-def _labels(own: Options) -> list[dict[str, Any]]:
-    """The labels of the command line or of a YAML file: names, or objects as in ``schemas.Label``."""
-    if own.labels and own.labels_file:
-        raise UsageError("--labels and --labels-file exclude each other")
-    found: Any = [name.strip() for name in (own.labels or "").split(",") if name.strip()]
-    if own.labels_file:
-        from llmcli.config.strict_yaml import load_yaml
-
-        found = load_yaml(own.labels_file)
-    found = found if isinstance(found, list) else []
-    labels: list[Any] = [{"name": item} if isinstance(item, str) else item for item in found]
-    names = [item.get("name") if isinstance(item, dict) else None for item in labels]
-    if (own.labels or own.labels_file) and (len(names) < 2 or None in names or len(set(names)) < len(names)):
-        raise UsageError("labels must be two names or more, each given once", hint="give --labels a,b,c")
-    for name, text in _said(own.describe, names, option="--describe"):
-        labels[names.index(name)]["description"] = text
-    for name, text in _said(own.example, names, option="--example"):
-        item = labels[names.index(name)]
-        item["examples"] = [*item.get("examples", []), text]
-    return labels
-
-
-def _said(given: list[str], names: list[Any], *, option: str) -> Iterator[tuple[str, str]]:
-    """The label and the text of each 'LABEL: TEXT'."""
-    for item in given:
-        name, _, text = (part.strip() for part in item.partition(":"))
-        if name not in names or not text:
-            raise UsageError(f"{option} {item!r} is not 'LABEL: TEXT' of one of the labels")
-        yield name, text
+    """,
+    options=Options,
+    answer=answer,
+    prepare=prepare,
+)

@@ -6,23 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
-
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
-from llmcli.run.options import GenerationOptions, ModelOptions, request
 from llmcli.run.records import Record, Result, failed
-from llmcli.run.request import InputOptions, OutputOptions, Request
-from llmcli.tasks import generate
+from llmcli.run.task import Task
+from llmcli.tasks import _writing
 from llmcli.text import chunking, code_blocks, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from typer import Option
+
     from llmcli.config.run_config import RunConfig
-    from llmcli.config.schemas import Generation
+    from llmcli.config.schemas import Prompt
     from llmcli.pipelines.protocol import Completion, Emit, Model
 
-FIELDS = ("text", "parses")
-OPTIONAL = generate.OPTIONAL
 EXPLAINING = ("explain", "describe", "review", "summarize", "summarise")
 """First words of a TEXT that asks for plain words about the piped code."""
 GAP = "<FILL>"
@@ -35,7 +32,7 @@ DRAWN = {"temperature": 0.4, "top_p": 0.95, "num_beams": 1}
 
 
 @dataclass(frozen=True)
-class Options(generate.Texts):
+class Options(_writing.Options):
     """The task's own options."""
 
     lang: Annotated[
@@ -51,70 +48,53 @@ class Options(generate.Texts):
     ] = False  # fmt: skip
 
 
-def command(
-    source: InputOptions,
-    own: Options,
-    generation: GenerationOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-) -> Request:
-    """Write the code that a text asks for, and nothing but the code; or explain piped code.
-
-    Python is checked by parsing, never run: an answer that does not parse is cut to what does, or made again, or
-    flagged on standard error ('parses' in JSON). Piped text and TEXT make one prompt, the piped text first.
-
-    Example: echo "a function that returns the n-th Fibonacci number" | llmcli code --lang python
-
-    Example: git diff | llmcli code "Explain this change"
-
-    Example: llmcli code --infill --model Qwen/Qwen2.5-Coder-0.5B < broken.py
-    """
-    if own.infill and own.explain:
+def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
+    """A TEXT that begins with "explain" asks for plain words; so does --explain, with a TEXT of its own."""
+    options, source = config.options, config.source
+    if options.infill and options.explain:
         raise UsageError("--infill and --explain exclude each other")
     words = (source.text or "").split(maxsplit=1)
-    if not own.infill and words and words[0].strip(",:").lower() in EXPLAINING:
-        own = replace(own, explain=True)
-    if own.explain and not source.text:
+    if not options.infill and words and words[0].strip(",:").lower() in EXPLAINING:
+        options = replace(options, explain=True)
+    if options.explain and not source.text:
         source = replace(source, text="Explain what this code does.")
-    own = replace(own, lang=own.lang.strip().lower())
-    return request("code", source=source, model=model, output=output, generation=generation, own=own, combine=True)
+    options = replace(options, lang=options.lang.strip().lower())
+    return _writing.prepare(replace(config, options=options, source=source))
 
 
-def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+def answer(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
     """One result a record: ``text``, ``parses`` (None where not checked) and, with several sequences, ``texts``."""
-    from llmcli.config.schemas import Prompt
-
-    explain, generation = config.option("explain"), generate.settled(config)
-    prompt = prompts.of(config)
-    if explain:
-        prompt = Prompt(style="chat") if config.model.chat else Prompt(example="{text}\n\nAnswer: {answer}")
-    room = model.context_window - (generation.max_new_tokens or 0)
-    lang = "" if _lang(config) == "auto" else _lang(config)
+    options, prompt = config.options, _prompt(config)
+    room = _writing.room(model, config)
+    lang = "" if options.lang == "auto" else options.lang
     variables = {"lang": f" {lang}" if lang and prompt.style == "chat" else lang}
     results: dict[int, Result] = {}
-    todo: list[tuple[int, Rendered, bool]] = []
+    todo: list[_writing.Row] = []
     for index, record in enumerate(records):
         try:
-            if config.option("infill"):
-                todo.append((index, _around(record.text, room=room, model=model), False))
+            if options.infill:
+                todo.append(_writing.Row(index, record, _around(record.text, room=room, model=model)))
                 continue
-            fitted = generate.fit(
-                record.text, prompt=prompt, room=room, model=model, config=config, variables=variables
-            )
-            todo.append((index, *fitted))
+            row = _writing.fit(index, record, prompt=prompt, room=room, model=model, config=config, variables=variables)
+            todo.append(row)
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
-    rows = [(records[index], rendered) for index, rendered, _ in todo]
-    stream = emit if explain and not config.option("no_stream") else None
-    made = generate.complete(model, generation, rows, stream)
-    if explain:
-        checked: list[_Checked] = [(completions, None) for completions in made]
-    else:
-        checked = [_written(model, generation, *pair, config=config) for pair in zip(rows, made, strict=True)]
-    for (index, _, truncated), (completions, parses) in zip(todo, checked, strict=True):
-        found = generate.result(records[index], completions, truncated=truncated, config=config)
-        results[index] = _flagged(found, parses)
+    completed = _writing.complete(model, config, todo, emit=emit if options.explain else None)
+    for row, completions in zip(todo, completed, strict=True):
+        checked = _Checked(completions, None) if options.explain else _written(model, row, completions, config=config)
+        found = _writing.result(row, checked.completions, config=config)
+        results[row.index] = _flagged(found, checked.parses)
     return [results[index] for index in range(len(records))]
+
+
+def _prompt(config: RunConfig[Options]) -> Prompt:
+    from llmcli.config.schemas import Prompt
+
+    if not config.options.explain:
+        return prompts.of(config)
+    return Prompt(style="chat") if config.model.chat else Prompt(example="{text}\n\nAnswer: {answer}")
 
 
 def _around(text: str, *, room: int, model: Model) -> Rendered:
@@ -126,39 +106,37 @@ def _around(text: str, *, room: int, model: Model) -> Rendered:
     return Rendered(gap=(before, after))
 
 
-_Checked = tuple[list["Completion"], bool | None]
+@dataclass(frozen=True)
+class _Checked:
+    """The code of a row's completions, what parses first; and whether the first of them does (None: not checked)."""
+
+    completions: list[Completion]
+    parses: bool | None
 
 
-def _lang(config: RunConfig) -> str:
-    return str(config.option("lang", "auto"))
-
-
-def _written(
-    model: Model, generation: Generation, row: tuple[Record, Rendered], made: list[Completion], *, config: RunConfig
-) -> _Checked:
+def _written(model: Model, row: _writing.Row, completions: list[Completion], *, config: RunConfig[Options]) -> _Checked:
     """The code of a row's completions; drawn again, each time from another seed, where none of it parses."""
-    record, rendered = row
-    best = _checked(made, rendered, config)
-    seed = record.seed if record.seed is not None else generation.seed or 0
+    lang, generation = config.options.lang, config.generation
+    best = _checked(completions, row.prompt, lang=lang)
+    seed = row.record.seed if row.record.seed is not None else generation.seed or 0
     for attempt in range(1, RETRIES + 1):
-        if best[1] is not False:
+        if best.parses is not False:
             break
         drawn = generation.model_copy(update=DRAWN | {"seed": (seed + attempt) % 2**32})
-        again = _checked(model.complete([rendered], drawn)[0], rendered, config)
-        best = again if again[1] else best
+        again = _checked(model.complete([row.prompt], drawn)[0], row.prompt, lang=lang)
+        best = again if again.parses else best
     return best
 
 
-def _checked(made: list[Completion], rendered: Rendered, config: RunConfig) -> _Checked:
-    """The code of each completion, what parses first, and whether the first of them does."""
-    if rendered.gap is not None:
-        found = [_filled(rendered.gap, completion, lang=_lang(config)) for completion in made]
+def _checked(completions: list[Completion], prompt: Rendered, *, lang: str) -> _Checked:
+    if prompt.gap is not None:
+        found = [_filled(prompt.gap, completion, lang=lang) for completion in completions]
     else:
-        opened = rendered.row.rpartition("\n")[2] if not rendered.messages else ""
+        opened = prompt.row.rpartition("\n")[2] if not prompt.messages else ""
         opened = opened if opened.startswith("```") else ""
-        found = [_read(opened + completion.text, completion, lang=_lang(config)) for completion in made]
+        found = [_read(opened + completion.text, completion, lang=lang) for completion in completions]
     found.sort(key=lambda pair: pair[1] is False)
-    return [completion for completion, _ in found], found[0][1]
+    return _Checked([completion for completion, _ in found], found[0][1])
 
 
 def _read(text: str, completion: Completion, *, lang: str) -> tuple[Completion, bool | None]:
@@ -180,3 +158,27 @@ def _flagged(found: Result, parses: bool | None) -> Result:
     texts = {name: value for name, value in found.fields.items() if name != "text"}
     notices = (*found.notices, "the code does not parse") if parses is False else found.notices
     return replace(found, fields={"text": found.fields["text"], "parses": parses, **texts}, notices=notices)
+
+
+TASK = Task(
+    name="code",
+    help="""Write the code that a text asks for, and nothing but the code; or explain piped code.
+
+    Python is checked by parsing, never run: an answer that does not parse is cut to what does, or made again, or
+    flagged on standard error ('parses' in JSON). Piped text and TEXT make one prompt, the piped text first.
+
+    Example: echo "a function that returns the n-th Fibonacci number" | llmcli code --lang python
+
+    Example: git diff | llmcli code "Explain this change"
+
+    Example: llmcli code --infill --model Qwen/Qwen2.5-Coder-0.5B < broken.py
+    """,
+    options=Options,
+    answer=answer,
+    prepare=prepare,
+    fields=("text", "parses"),
+    optional=_writing.OPTIONAL,
+    combine=True,
+    text=_writing.text,
+    streams=_writing.streams,
+)

@@ -7,24 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from typer import Option
-
 from llmcli.errors import ROW_ERRORS, InputError
-from llmcli.run.options import GenerationOptions, ModelOptions, request
 from llmcli.run.records import Record, Result, failed
-from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.run.task import Task
 from llmcli.text import chunking, languages, prompts, ranking
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from typer import Option
+
     from llmcli.config.run_config import RunConfig
     from llmcli.pipelines.protocol import Completion, Emit, Model
 
 
 SHORT, LONG = 27, 0.1
 """Without --sentences a summary has about 27 words, or a tenth of a long text's."""
-
-FIELDS = ("text", "method")
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Options:
         Option("--sentences", "-n", min=1, help="The most sentences of the summary.",
                rich_help_panel="Summary", show_default=False),
     ] = None  # fmt: skip
-    auto_method: Annotated[str | None, Option(hidden=True)] = None
+    auto_method: Annotated[Literal["abstractive", "extractive"] | None, Option(hidden=True)] = None
     """What auto stands for: set in YAML, by measurement."""
     method: Annotated[
         Literal["auto", "abstractive", "extractive"] | None,
@@ -46,25 +43,9 @@ class Options:
     ] = None  # fmt: skip
 
 
-def command(
-    source: InputOptions,
-    own: Options,
-    generation: GenerationOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-) -> Request:
-    """Summarize a text of any length.
-
-    A document longer than the context window is read in chunks; stderr says what was covered.
-
-    Example: llmcli summarize < article.txt
-
-    Example: llmcli summarize --sentences 2 -i report.txt
-    """
-    return request("summarize", source=source, model=model, output=output, generation=generation, own=own)
-
-
-def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+def answer(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
     """One result a record: ``text`` and the ``method`` that made it."""
     extractive = _method(config) == "extractive"
     results: dict[int, Result] = {}
@@ -82,15 +63,15 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     return [results[index] for index in range(len(records))]
 
 
-def _method(config: RunConfig) -> str:
+def _method(config: RunConfig[Options]) -> str:
     """``auto``: what measures best for a causal model; a checkpoint trained to summarize writes."""
-    method = str(config.option("method", "auto"))
-    if method == "auto":
-        method = "abstractive" if config.model.pipeline == "seq2seq" else config.option("auto_method", "extractive")
-    return method
+    options = config.options
+    if options.method not in (None, "auto"):
+        return str(options.method)
+    return options.auto_method or "extractive" if config.model.facts.instructed else "abstractive"
 
 
-def _extractive(model: Model, config: RunConfig, record: Record) -> Result:
+def _extractive(model: Model, config: RunConfig[Options], record: Record) -> Result:
     language = _language(record.text)
     sentences = chunking.sentences(chunking.unwrap(record.text), language)
     if not sentences:
@@ -105,9 +86,9 @@ def _extractive(model: Model, config: RunConfig, record: Record) -> Result:
     )  # fmt: skip
 
 
-def _room(sentences: list[str], config: RunConfig) -> Callable[[list[int]], bool]:
+def _room(sentences: list[str], config: RunConfig[Options]) -> Callable[[list[int]], bool]:
     """Whether sentences make a summary: by their number where it was given, else by their length."""
-    limit = config.option("sentences")
+    limit = config.options.sentences
     sizes = [words(sentence) for sentence in sentences]
     budget = max(SHORT, LONG * sum(sizes))
     return lambda picked: (
@@ -156,20 +137,20 @@ class Draft:
         return "\n".join(completion.text.strip() for completion in self.made)
 
 
-def _draft(model: Model, config: RunConfig, record: Record) -> Draft:
+def _draft(model: Model, config: RunConfig[Options], record: Record) -> Draft:
     # An encoder-decoder's answer has a window of its own.
-    answer_room = 0 if config.model.pipeline == "seq2seq" else config.generation.max_new_tokens or 128
+    answer_room = config.generation.max_new_tokens or 128 if config.model.facts.shared_window else 0
     budget = min(model.context_window, READ_AT_ONCE) - answer_room - model.size(_prompt("", config))
     fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
     return Draft(record, fit, budget, fit.pieces)
 
 
-def _prompt(piece: str, config: RunConfig) -> Rendered:
-    limit = int(config.option("sentences") or 2)
+def _prompt(piece: str, config: RunConfig[Options]) -> Rendered:
+    limit = int(config.options.sentences or 2)
     return prompts.render(prompts.of(config), piece.strip(), variables={"sentences": str(limit)})
 
 
-def _write(model: Model, config: RunConfig, drafts: list[Draft]) -> None:
+def _write(model: Model, config: RunConfig[Options], drafts: list[Draft]) -> None:
     """Summarize the pieces, then the summaries, until each text has one; a round takes all texts together."""
     while drafts:
         rows = [_prompt(piece, config) for draft in drafts for piece in draft.pieces]
@@ -186,10 +167,10 @@ def _write(model: Model, config: RunConfig, drafts: list[Draft]) -> None:
         drafts = again
 
 
-def _abstractive(draft: Draft, model: Model, config: RunConfig) -> Result:
+def _abstractive(draft: Draft, model: Model, config: RunConfig[Options]) -> Result:
     text, record = draft.text, draft.record
     sentences = chunking.sentences(text, _language(text))
-    limit = config.option("sentences") or (None if config.model.pipeline == "seq2seq" else 2)
+    limit = config.options.sentences or (2 if config.model.facts.instructed else None)
     tokens, cut = model.count(record.text), any(made.finish_reason == "length" for made in draft.made)
     return Result(
         record.id, {"text": _joint(_language(text)).join(sentences[:limit]), "method": "abstractive"},
@@ -207,3 +188,19 @@ def _covered(tokens: int, chunks: int, model: Model) -> tuple[str, ...]:
     if chunks == 1 and tokens <= model.context_window:
         return ()
     return (f"covered all {tokens} tokens of the text in {chunks} chunk{'s' if chunks > 1 else ''}",)
+
+
+TASK = Task(
+    name="summarize",
+    help="""Summarize a text of any length.
+
+    A document longer than the context window is read in chunks; stderr says what was covered.
+
+    Example: llmcli summarize < article.txt
+
+    Example: llmcli summarize --sentences 2 -i report.txt
+    """,
+    options=Options,
+    answer=answer,
+    fields=("text", "method"),
+)

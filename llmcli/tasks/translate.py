@@ -7,17 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
-
 from llmcli.errors import ROW_ERRORS, UsageError
-from llmcli.run import completion
-from llmcli.run.options import GenerationOptions, ModelOptions, request
 from llmcli.run.records import Record, Result, failed
-from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.run.task import Task
 from llmcli.text import chunking, languages, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
+    from typer import Option
+
     from llmcli.config.run_config import RunConfig
     from llmcli.config.schemas import Prompt
     from llmcli.pipelines.protocol import Completion, Emit, Model
@@ -27,9 +25,6 @@ _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
 SPECIAL = 32
 """Tokens kept free for an encoder's special tokens and a task prefix ("translate English to German: ")."""
 
-FIELDS = ("text", "source", "target")
-WINDOW = 16
-
 
 @dataclass(frozen=True)
 class Options:
@@ -38,12 +33,12 @@ class Options:
     to: Annotated[
         str | None,
         Option("--to", "-t", help="Target language: a code (fr) or a name (French).",
-               rich_help_panel="Translation", show_default=False, autocompletion=completion.languages),
+               rich_help_panel="Translation", show_default=False, autocompletion=languages.matching),
     ] = None  # fmt: skip
     from_: Annotated[
         str | None,
         Option("--from", "-f", help="Source language; 'auto' detects it.",
-               rich_help_panel="Translation", show_default=False, autocompletion=completion.languages),
+               rich_help_panel="Translation", show_default=False, autocompletion=languages.matching),
     ] = None  # fmt: skip
     rerank: Annotated[
         bool | None,
@@ -62,23 +57,9 @@ class Line:
     truncated: bool = False
 
 
-def command(
-    source: InputOptions,
-    own: Options,
-    generation: GenerationOptions,
-    model: ModelOptions,
-    output: OutputOptions,
-) -> Request:
-    """Translate texts, sentence by sentence; lines, blank lines and list marks are kept.
-
-    Example: echo "Le chat dort." | llmcli translate --to en
-
-    Example: llmcli translate --to German --from en -i page.txt -o page.de.txt
-    """
-    return request("translate", source=source, model=model, output=output, generation=generation, own=own)
-
-
-def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+def answer(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
     """One result a record: ``text``, ``source`` and ``target``."""
     target = _target(config)
     results: dict[int, Result] = {}
@@ -98,26 +79,27 @@ def answer(model: Model, config: RunConfig, records: Sequence[Record], *, emit: 
     return [results[index] for index in range(len(records))]
 
 
-def _target(config: RunConfig) -> str:
+def _target(config: RunConfig[Options]) -> str:
     only = config.model.target_languages
-    name = config.option("to") or (only[0] if len(only) == 1 else "")
+    name = config.options.to or (only[0] if len(only) == 1 else "")
     if not name:
         raise UsageError("no target language", hint="give --to LANG, for example --to fr")
     target = languages.parse(name)
-    if config.option("from_", "auto") != "auto" and languages.parse(config.option("from_")) == target:
+    source = config.options.from_
+    if source not in (None, "auto") and languages.parse(str(source)) == target:
         raise UsageError(f"source and target are both {languages.name(target)}")
     return target
 
 
-def _source(text: str, config: RunConfig) -> str:
-    name = config.option("from_", "auto")
-    if name != "auto":
-        return languages.parse(name)
+def _source(text: str, config: RunConfig[Options]) -> str:
+    name = config.options.from_
+    if name not in (None, "auto"):
+        return languages.parse(str(name))
     only = config.model.source_languages
     return only[0] if len(only) == 1 else languages.detect(text, config.model.sources or list(languages.COMMON))
 
 
-def _check_pair(source: str, target: str, config: RunConfig) -> None:
+def _check_pair(source: str, target: str, config: RunConfig[Options]) -> None:
     for code, known, way in ((source, config.model.sources, "from"), (target, config.model.targets, "to")):
         if known and code not in known:
             raise UsageError(
@@ -138,9 +120,9 @@ def split(line: str, language: str) -> Line:
     return Line(mark, tuple(chunking.sentences(stripped, language)), body[len(stripped) :])
 
 
-def _fitted(line: Line, model: Model, config: RunConfig) -> Line:
+def _fitted(line: Line, model: Model, config: RunConfig[Options]) -> Line:
     """The line with sentences that its encoder can read. A causal model's window is far longer than a sentence."""
-    if config.model.pipeline != "seq2seq":
+    if config.model.facts.shared_window:
         return line
     budget = model.context_window - SPECIAL
     fitted = [
@@ -152,7 +134,7 @@ def _fitted(line: Line, model: Model, config: RunConfig) -> Line:
 
 
 def _translate(
-    model: Model, config: RunConfig, todo: list[tuple[int, str, list[Line]]], target: str
+    model: Model, config: RunConfig[Options], todo: list[tuple[int, str, list[Line]]], target: str
 ) -> list[Completion]:
     prompt = prompts.of(config)
     generation = config.generation
@@ -164,10 +146,10 @@ def _translate(
             longest = max(longest, model.count(sentence))
     if not rows:
         return []
-    if generation.max_new_tokens is None and config.model.pipeline == "causal":
+    if generation.max_new_tokens is None and config.model.facts.shared_window:
         generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
-    examples = config.model.pipeline == "causal" and prompt.style == "completion"
-    if not (config.option("rerank") and examples) or (generation.num_beams or 1) == 1:
+    examples = config.model.facts.instructed and prompt.style == "completion"
+    if not (config.options.rerank and examples) or (generation.num_beams or 1) == 1:
         return [completions[0] for completions in model.complete(rows, generation)]
     generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
     return _rerank(model, config, todo, model.complete(rows, generation), target)
@@ -175,7 +157,7 @@ def _translate(
 
 def _rerank(
     model: Model,
-    config: RunConfig,
+    config: RunConfig[Options],
     todo: list[tuple[int, str, list[Line]]],
     made: list[list[Completion]],
     target: str,
@@ -207,7 +189,7 @@ def _prompt(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rende
 
 
 def _result(
-    record: Record, source: str, target: str, lines: list[Line], made: Iterator[Completion], config: RunConfig
+    record: Record, source: str, target: str, lines: list[Line], made: Iterator[Completion], config: RunConfig[Options]
 ) -> Result:
     out, used = [], []
     joint = "" if target in languages.UNSPACED else " "
@@ -230,3 +212,18 @@ def _result(
         finish_reason="length" if any(c.finish_reason == "length" for c in used) else "stop",
         truncated=any(line.truncated for line in lines), notices=tuple(notices), record=record,
     )  # fmt: skip
+
+
+TASK = Task(
+    name="translate",
+    help="""Translate texts, sentence by sentence; lines, blank lines and list marks are kept.
+
+    Example: echo "Le chat dort." | llmcli translate --to en
+
+    Example: llmcli translate --to German --from en -i page.txt -o page.de.txt
+    """,
+    options=Options,
+    answer=answer,
+    fields=("text", "source", "target"),
+    window=16,
+)

@@ -6,16 +6,25 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from llmcli.errors import GenerationError
-
-if TYPE_CHECKING:
-    from llmcli.pipelines.protocol import Model
 
 MIN_BUDGET = 8
 """Fewer tokens than this hold no text worth reading."""
 Count = Callable[[str], int]
+
+
+class Tokens(Protocol):
+    """Counts and cuts a text in a model's tokens."""
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, without special tokens."""
+
+    def truncate(self, text: str, tokens: int) -> str:
+        """The beginning of a text, of at most so many tokens."""
+
+
 _END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？؟])|\n+")
 
 
@@ -84,7 +93,7 @@ class Fitted:
     truncated: bool = False
 
 
-def fit(text: str, *, budget: int, on_long: str, model: Model) -> Fitted:
+def fit(text: str, *, budget: int, on_long: str, model: Tokens) -> Fitted:
     """Make a text fit a budget of tokens: whole, in chunks, or truncated.
 
     Raises GenerationError (``too-long``) where ``on_long`` is ``error``, or nothing would fit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from llmcli.errors import InputError, UsageError
@@ -22,6 +22,14 @@ UNSPACED = frozenset({"zh", "ja", "th"})
 """Languages that put no space between sentences."""
 CERTAIN = 0.25
 """The least probability at which a detected language is believed."""
+
+
+def matching(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Common languages whose code or English name begins so, as codes with their names."""
+    folded = incomplete.lower()
+    yield from (
+        (code, name) for code, name in COMMON.items() if code.startswith(folded) or name.lower().startswith(folded)
+    )
 
 
 def parse(name: str) -> str:

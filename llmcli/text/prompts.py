@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llmcli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from llmcli.config.run_config import RunConfig
+    from llmcli.config.run_config import AnyConfig
     from llmcli.config.schemas import Prompt
 
 
@@ -31,14 +31,14 @@ class Rendered:
     target: str = ""
 
 
-def of(config: RunConfig) -> Prompt:
+def of(config: AnyConfig) -> Prompt:
     """The prompt of a run. A checkpoint that was trained for its task needs none: it reads the bare text.
 
     Raises ConfigError where a causal model has none.
     """
     from llmcli.config.schemas import Prompt
 
-    if config.settings.prompt is None and config.model.pipeline == "causal":
+    if config.settings.prompt is None and config.model.facts.instructed:
         raise ConfigError(f"{config.task}: [prompt] must be set")
     return config.settings.prompt or Prompt()
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmcli import tasks
 from llmcli.errors import UsageError, WorkerError
-from llmcli.reports import say
+from llmcli.reports import Introduced, say
 from llmcli.run import records
 from llmcli.run.records import Record, Result
+from llmcli.run.request import Request
+from llmcli.run.session import Local, Session
 from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 
 if TYPE_CHECKING:
-    from llmcli.cli.progress import Preparing
+    from llmcli.config.run_config import RunOptions
     from llmcli.pipelines.protocol import Emit
-    from llmcli.run.request import Request
-    from llmcli.run.runner import Session
 
 QUICK = 1.0
 """Seconds that a worker has to parse a command line; then it is parsed here."""
@@ -26,27 +28,45 @@ HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file")
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 
 
-def parse(arguments: Sequence[str]) -> tuple[Request, Channel] | None:
-    """The request of a command line, and the channel to the running worker that parsed it; None: parse it here.
+@dataclass(frozen=True)
+class Opened:
+    """A run that is resolved, and who answers it."""
 
-    That spares this process the import of Typer and the tasks, most of what it would do.
+    run: RunOptions[Any]
+    session: Session
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The connection to a worker that has opened a session, and what it said of it."""
+
+    channel: Channel
+    message: Message
+
+
+def ask(arguments: Sequence[str]) -> Ready | None:
+    """Have a command line parsed, and its session opened, by the worker that runs; None: do it here.
+
+    That spares this process the import of Typer and pydantic, most of what it would do. Raises the run's own errors.
     """
-    if os.environ.get("LLMCLI_WORKER") == "off":
+    if os.environ.get("LLMCLI_WORKER") == "off" or "_LLMCLI_COMPLETE" in os.environ:
         return None
-    if "_LLMCLI_COMPLETE" in os.environ or any(map(_here_alone, arguments)):
+    if any(map(_here_alone, arguments)):
         return None
     try:
         channel = connection.reach(address.find(), timeout=QUICK)
         if channel is None:
             return None
         if channel.hello["source"] == address.source():
-            channel.send({"kind": "parse", "arguments": list(arguments), **_here()})
-            message = channel.receive(timeout=QUICK)
-            if message["kind"] == "request":
-                return protocol.unpack_request(message), channel
+            channel.send({"kind": "open", "arguments": list(arguments), **_here()})
+            message = channel.receive()
+            if message["kind"] == "error":
+                raise protocol.unpack_error(message)
+            if message["kind"] == "ready":
+                return Ready(channel, message)
         channel.close()
     except (Broken, WorkerError):
-        pass  # session() will try again, and say so
+        pass  # open_session() will try again, and say so
     return None
 
 
@@ -55,52 +75,54 @@ def _here_alone(argument: str) -> bool:
     return argument.partition("=")[0] in HERE or "/dev/" in argument or "/proc/" in argument
 
 
-def session(request: Request, *, report: Preparing, channel: Channel | None = None) -> Session:
+def attach(ready: Ready, report: Introduced) -> Opened:
+    """The session that a worker has opened."""
+    message = ready.message
+    report.introduce(message["model"], message["introduction"])
+    return Opened(protocol.unpack_run(message["run"]), Remote(ready, report=report))
+
+
+def open_session(request: Request, report: Introduced) -> Opened:
     """The session of a request: the worker's where it is wanted and possible, else one in this process.
 
-    ``channel``: to the worker that parsed it. Raises the request's own errors (ConfigError, ModelError), wherever they
-    were found.
+    Raises the request's own errors (ConfigError, ModelError), wherever they were found.
     """
     mode = _mode(request)
     if mode == "off":
         return _local(request, report)
     terminal = sys.stderr is not None and sys.stderr.isatty()
     try:
-        ready = _opened(channel, request, report) if channel else None
-    except Broken:
-        ready = None  # reading the input took this process longer than the worker waits
-    try:
-        if channel is None or ready is None:
-            channel = connection.connect(start=mode == "on" or terminal)
-            if channel is None:
-                return _local(request, report)
-            ready = _opened(channel, request, report)
+        channel = connection.connect(start=mode == "on" or terminal)
+        if channel is None:
+            return _local(request, report)
+        return attach(_opened(channel, request, report), report)
     except (Broken, WorkerError) as error:
         _say(request, f"the worker cannot be used ({error})")
         return _local(request, report)
-    report.introduce(ready["model"], ready["introduction"])
-    return Remote(channel, ready, request=request, report=report)
 
 
 def _mode(request: Request) -> str:
-    if request.output.debug:
+    if request.options.get("debug"):
         return "off"  # a traceback is wanted: of this process
-    if request.worker is not None:
-        return "on" if request.worker else "off"
+    if (wanted := request.options.get("worker")) is not None:
+        return "on" if wanted else "off"
     mode = os.environ.get("LLMCLI_WORKER") or "auto"
     if mode not in ("auto", "on", "off"):
         raise UsageError("LLMCLI_WORKER must be auto, on or off")
     return mode
 
 
-def _local(request: Request, report: Preparing) -> Session:
-    from llmcli.run import runner
+def _local(request: Request, report: Introduced) -> Opened:
+    from llmcli.run.resolve import resolve
 
-    return runner.local(request, report=report)
+    task = tasks.get(request.task)
+    config = resolve(task, request.settings, report=report)
+    report.introduce(config.model.name, config.model.introduction)
+    return Opened(config, Local(task, config, report=report))
 
 
 def _say(request: Request, what: str) -> None:
-    if request.output.verbose:
+    if request.options.get("verbose"):
         say(f"llmcli: {what}; working in this process")
 
 
@@ -114,23 +136,24 @@ def _here() -> Message:
     return {"environment": environment, "folder": folder}
 
 
-def _opened(channel: Channel, request: Request, report: Preparing) -> Message:
-    channel.send({"kind": "open", "task": request.task, "flags": request.flags, "offline": request.offline, **_here()})
+def _opened(channel: Channel, request: Request, report: Introduced) -> Ready:
+    channel.send({"kind": "open", "task": request.task, "settings": request.settings, **_here()})
     while (message := channel.receive())["kind"] == "report":
         report(message["stage"], message["share"])
-    return connection.checked(message, "ready")
+    return Ready(channel, connection.checked(message, "ready"))
 
 
 class Remote:
     """A session of the worker. Where the worker is lost before a piece of text was shown, this process goes on."""
 
-    def __init__(self, channel: Channel, ready: Message, *, request: Request, report: Preparing) -> None:
-        self.model: str = ready["model"]
-        self.window: int = ready["window"]
-        self.seed: int | None = ready["seed"]
-        self._fingerprint = ready["fingerprint"]
-        self._channel = channel
-        self._request, self._report = request, report
+    def __init__(self, ready: Ready, *, report: Introduced) -> None:
+        message = ready.message
+        self.model: str = message["model"]
+        self.window: int = message["window"]
+        self.seed: int | None = message["seed"]
+        self._fingerprint = message["fingerprint"]
+        self._channel = ready.channel
+        self._request, self._report = Request(**message["request"]), report
         self._local: Session | None = None
 
     @property
@@ -153,7 +176,7 @@ class Remote:
                         f"the worker was lost: {error}", code="worker-lost", hint="run it again"
                     ) from error
                 _say(self._request, f"the worker was lost ({error})")
-            self._local = _local(self._request, self._report)
+            self._local = _local(self._request, self._report).session
         return self._local.answer(records, emit=emit)
 
     def _ask(self, rows: Sequence[Record], emit: Emit | None, spoken: list[str]) -> list[Result]:

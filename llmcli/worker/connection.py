@@ -16,7 +16,7 @@ CONNECT = 2.0
 START = 20.0
 """Seconds that a new worker has to listen."""
 _BOOT = ("import sys; sys.path.insert(0, sys.argv[1]); import llmcli; sys.path.remove(sys.argv[1]); "
-         "from llmcli.worker.process import main; main(sys.argv[2:])")  # fmt: skip
+         "from llmcli.cli.serving import main; main(sys.argv[2:])")  # fmt: skip
 
 
 def connect(*, start: bool) -> Channel | None:

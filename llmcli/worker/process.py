@@ -8,9 +8,12 @@ import logging
 import logging.handlers
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from llmcli.worker import address
+
+if TYPE_CHECKING:
+    from llmcli.worker.sessions import Parse
 
 log = logging.getLogger("llmcli.worker")
 
@@ -37,8 +40,11 @@ def _write_log(place: address.Address) -> None:
     log.propagate = False
 
 
-def main(arguments: list[str]) -> NoReturn:
-    """Run a worker; ``arguments``: keep-alive in seconds, memory in GB, either empty for the configured value."""
+def main(arguments: list[str], *, parse: Parse) -> NoReturn:
+    """Run a worker; ``parse`` gives the request of a command line.
+
+    ``arguments``: keep-alive in seconds, memory in GB, either empty for the configured value.
+    """
     place = address.find()
     address.make(place.socket.parent)
     lock = _locked(place)
@@ -55,7 +61,7 @@ def main(arguments: list[str]) -> NoReturn:
     keep = own.keep_alive if keep_alive is None else keep_alive
 
     async def serve() -> None:
-        await Server(place, lock=lock, keep_alive=keep, memory=limit).serve()
+        await Server(place, lock=lock, keep_alive=keep, memory=limit, parse=parse).serve()
         logging.shutdown()
         # At once: threads may be deep in a model, and who asked it to stop waits until the system hangs up.
         os._exit(0)

@@ -4,8 +4,8 @@ The worker speaks first::
 
     < hello {source}
     > status | stop                                    < status {…} | stopping
-    > parse {arguments, environment, folder}             < request {…} | unread
-    > open {task, flags, offline, environment, folder}   < report* (ready {model, window, seed, …} | error)
+    > open {arguments | task, settings, environment, folder}
+                                                         < report* (ready {run, model, window, …} | unread | error)
     > answer {records, stream}                         < (busy | report | text)* (results | error)
 
 A client says nothing while it waits; hanging up cancels its work.
@@ -21,10 +21,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from llmcli import errors
+from llmcli import errors, tasks
+from llmcli.config.options import InputOptions, OutputOptions
+from llmcli.config.run_config import RunOptions
 from llmcli.errors import LlmcliError
 from llmcli.run.records import Record
-from llmcli.run.request import InputOptions, OutputOptions, Request
 
 Message = dict[str, Any]
 LENGTH = struct.Struct(">I")
@@ -115,18 +116,19 @@ class Channel:
         self._socket.close()
 
 
-def pack_request(request: Request) -> Message:
-    """A request as JSON values; paths are written as text."""
-    return {"kind": "request", "request": asdict(request)}
+def pack_run(run: RunOptions[Any]) -> Message:
+    """What a run reads and writes as JSON values; paths are written as text."""
+    return {"task": run.task, "source": asdict(run.source), "output": asdict(run.output),
+            "options": asdict(run.options), "combine": run.combine}  # fmt: skip
 
 
-def unpack_request(message: Message) -> Request:
-    """The request that :func:`pack_request` took apart."""
-    packed = message["request"]
+def unpack_run(packed: Mapping[str, Any]) -> RunOptions[Any]:
+    """What :func:`pack_run` took apart."""
     source, output = packed["source"], packed["output"]
     source["input"] = [Path(path) for path in source["input"]]
     output["output"] = Path(output["output"]) if output["output"] else None
-    return Request(**packed | {"source": InputOptions(**source), "output": OutputOptions(**output)})
+    options = tasks.get(packed["task"]).options(**packed["options"])
+    return RunOptions(packed["task"], InputOptions(**source), OutputOptions(**output), options, packed["combine"])
 
 
 _RECORD = ("id", "text", "line", "where", "fields", "named", "seed")

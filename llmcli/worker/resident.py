@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmcli.config.run_config import RunConfig
+from llmcli.config.run_config import AnyConfig
 from llmcli.errors import ModelError
 from llmcli.models import store
 from llmcli.pipelines import load
@@ -38,7 +38,7 @@ class Resident:
         self._check = check
         self._entries: dict[Key, Entry] = {}
 
-    def get(self, config: RunConfig, *, holder: object, report: Report) -> Model:
+    def get(self, config: AnyConfig, *, holder: object, report: Report) -> Model:
         """The model of a run, loaded if it is not, or if its weights have changed since."""
         key = _key(config)
         if key not in self._entries:
@@ -81,7 +81,7 @@ class Resident:
         return sum(weight.numel() * weight.element_size() for weight in module.parameters())
 
 
-def _key(config: RunConfig) -> Key:
+def _key(config: AnyConfig) -> Key:
     """What decides the loaded model: the model, its weights, how it runs."""
     try:
         identity = store.identity(config.model)

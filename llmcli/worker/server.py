@@ -21,7 +21,7 @@ from llmcli.errors import LlmcliError, OutOfMemory
 from llmcli.worker import address, protocol, sessions
 from llmcli.worker.peer import Peer
 from llmcli.worker.protocol import Broken, Message
-from llmcli.worker.sessions import Cancelled, Session, Sessions
+from llmcli.worker.sessions import Cancelled, Parse, Session, Sessions
 
 CLIENTS = 256
 """The most connections; who comes later works without the worker."""
@@ -37,10 +37,10 @@ log = logging.getLogger("llmcli.worker")
 class Server:
     """Serves until it is idle for ``keep_alive`` seconds (-1: for ever), told to stop, or out of memory."""
 
-    def __init__(self, place: address.Address, *, lock: int, keep_alive: float, memory: int) -> None:
+    def __init__(self, place: address.Address, *, lock: int, keep_alive: float, memory: int, parse: Parse) -> None:
         self._place, self._lock, self._keep_alive = place, lock, keep_alive
         self._source = address.source()
-        self._sessions = Sessions(memory=memory)
+        self._sessions = Sessions(memory=memory, parse=parse)
         self._resolver = ThreadPoolExecutor(1, "resolver")
         self._runner = ThreadPoolExecutor(1, "model")
         self._started = self._used = time.monotonic()
@@ -123,11 +123,6 @@ class Server:
     async def _talk(self, peer: Peer) -> None:
         await peer.send({"kind": "hello", "source": self._source})
         message = await peer.receive(timeout=protocol.FIRST)
-        if message["kind"] == "parse":
-            loop = asyncio.get_running_loop()
-            self._used = time.monotonic()
-            await peer.send(await loop.run_in_executor(self._resolver, sessions.parsed, message))
-            message = await peer.receive(timeout=protocol.SILENCE)
         if message["kind"] == "status":
             await peer.send(self._status())
         elif message["kind"] == "stop":
@@ -149,6 +144,9 @@ class Server:
 
         try:
             session, ready = await loop.run_in_executor(self._resolver, self._sessions.open, message, report)
+            if session is None:
+                await peer.send(ready)
+                return
             self._open.add(session)
             try:
                 await peer.send(ready)

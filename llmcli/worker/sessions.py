@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-from llmcli.cli import app
-from llmcli.config.run_config import RunConfig
+from llmcli import tasks
+from llmcli.config.run_config import AnyConfig
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
 from llmcli.pipelines.protocol import Emit, Model
 from llmcli.reports import Report
-from llmcli.run import records, resolve
+from llmcli.run import records
 from llmcli.run.records import Result
-from llmcli.run.runner import Local
+from llmcli.run.request import Request
+from llmcli.run.resolve import resolve
+from llmcli.run.session import Local
+from llmcli.run.task import Task
 from llmcli.worker import protocol
 from llmcli.worker.protocol import Message
 from llmcli.worker.resident import Resident
+
+Parse = Callable[[list[str]], Request | int]
+"""Gives the request of a command line, or the exit code of one that asks for no task."""
 
 
 class Cancelled(BaseException):
@@ -27,26 +33,46 @@ class Cancelled(BaseException):
 
 
 class Sessions:
-    """Opens sessions on models that stay loaded. One thread opens, one other thread answers."""
+    """Opens sessions on models that stay loaded. One thread opens, one other thread answers.
 
-    def __init__(self, *, memory: int) -> None:
+    ``parse`` gives the request of a command line, or the exit code of one that asks for no task.
+    """
+
+    def __init__(self, *, memory: int, parse: Parse) -> None:
         self.models = Resident(limit=memory, check=self._check)
+        self._parse = parse
         self._cancelled = threading.Event()
 
-    def open(self, message: Mapping[str, Any], report: Report) -> tuple[Session, Message]:
-        """The session of an ``open`` message, and the ``ready`` message."""
+    def open(self, message: Mapping[str, Any], report: Report) -> tuple[Session | None, Message]:
+        """The session of an ``open`` message, and the ``ready`` message.
+
+        ``unread``, and no session, where the client must read, and refuse, the command line itself.
+        """
         with _as_client(message["environment"], message["folder"]):
-            run = resolve.resolve(message["task"], message["flags"], offline=message["offline"], report=report)
-            run = _absolute(run)
-            session = Session(self, run, report)
+            request = self._request(message)
+            if request is None:
+                return None, {"kind": "unread"}
+            task = tasks.get(request.task)
+            run = _absolute(resolve(task, request.settings, report=report))
+            session = Session(self, task, run, report)
             fingerprint: Mapping[str, Any]
             try:
                 fingerprint = session.local.fingerprint
             except ModelError as error:
                 fingerprint = protocol.pack_error(error)  # who asks for it will know
         local = session.local
-        return session, {"kind": "ready", "model": local.model, "window": local.window, "seed": local.seed,
+        return session, {"kind": "ready", "run": protocol.pack_run(run), "request": asdict(request),
+                         "model": local.model, "window": local.window, "seed": local.seed,
                          "fingerprint": fingerprint, "introduction": run.model.introduction}  # fmt: skip
+
+    def _request(self, message: Mapping[str, Any]) -> Request | None:
+        if "task" in message:
+            return Request(message["task"], message["settings"])
+        try:
+            parsed = self._parse(message["arguments"])
+        except (LlmcliError, SystemExit):
+            return None
+        return parsed if isinstance(parsed, Request) else None
 
     def answer(self, session: Session, message: Mapping[str, Any], emit: Emit) -> list[Result]:
         """The results of an ``answer`` message. Raises Cancelled."""
@@ -63,22 +89,12 @@ class Sessions:
 class Session:
     """What one client has open."""
 
-    def __init__(self, sessions: Sessions, run: RunConfig, report: Report) -> None:
-        def load(config: RunConfig, *, report: Report) -> Model:
+    def __init__(self, sessions: Sessions, task: Task[Any], run: AnyConfig, report: Report) -> None:
+        def load(config: AnyConfig, *, report: Report) -> Model:
             return sessions.models.get(config, holder=self, report=report)
 
-        self.local = Local(run, report=report, load=load)
+        self.local = Local(task, run, report=report, load=load)
         self.cancelled = threading.Event()
-
-
-def parsed(message: Mapping[str, Any]) -> Message:
-    """The ``request`` message of a ``parse`` message; ``unread`` where the client must read, and refuse, it itself."""
-    try:
-        with _as_client(message["environment"], message["folder"]):
-            found = app.parse(message["arguments"])
-    except (LlmcliError, SystemExit):
-        return {"kind": "unread"}
-    return {"kind": "unread"} if isinstance(found, int) else protocol.pack_request(found)
 
 
 def packed(results: list[Result]) -> Message:
@@ -91,7 +107,7 @@ def exhausted(results: list[Result]) -> bool:
     return any(isinstance(result.error, OutOfMemory) for result in results)
 
 
-def _absolute(run: RunConfig) -> RunConfig:
+def _absolute(run: AnyConfig) -> AnyConfig:
     """A relative path of a checkpoint means the client's folder, later too."""
     path = run.model.source.path
     if path is None or path.is_absolute():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from llmcli.run import resolve, runner
+from llmcli import api
 from llmcli.run.records import Record
 
 TASKS: list[tuple[str, str]] = [
@@ -54,11 +54,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
     arguments = parser.parse_args()
-    flags = {"model": arguments.model, "options": {"lang": "python"}}
+    session = api.open("code", model=arguments.model, lang="python")
     records = (Record(id=place, text=text) for place, (text, _) in enumerate(TASKS))
     parsed = passed = 0
-    for (text, check), result in zip(TASKS, runner.run(runner.Local(resolve.resolve("code", flags)), records),
-                                     strict=True):  # fmt: skip
+    for (text, check), result in zip(TASKS, session.answer(records), strict=True):
         right = not result.error and passes(str(result.fields["text"]), check)
         parsed, passed = parsed + bool(result.fields.get("parses")), passed + right
         print(f"{'pass' if right else 'fail'}\t{result.fields.get('parses')}\t{text[:60]}", flush=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from llmcli import api
 from llmcli.models import devices, store
 from llmcli.reports import unheard
-from llmcli.run import resolve
 from tests.benchmarks import warm
 
 BYTES = {"bfloat16": 2, "float32": 4}
@@ -28,7 +28,7 @@ ALLOWED = 1.3, 400
 
 def main() -> None:
     """Print a table: the weights, the peak, and the goal."""
-    folder = store.checkpoint(resolve.resolve("sentiment", {}).model, offline=True, report=unheard)
+    folder = store.checkpoint(api.open("sentiment").config.model, offline=True, report=unheard)
     own = "bfloat16" if devices.bfloat16() else "float32"
     llmcli = [sys.executable, "-m", "llmcli", "sentiment", "--no-worker", warm.TEXT]
     with tempfile.TemporaryDirectory() as place:

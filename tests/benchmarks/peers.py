@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from llmcli.config.run_config import RunConfig
+from llmcli.config.run_config import AnyConfig
 from llmcli.models import packages
 
 THREADS = len(os.sched_getaffinity(0))
@@ -85,7 +85,7 @@ class Generator:
 class Llama:
     """llama.cpp on the GGUF file that a checkpoint was converted from, one text at a time."""
 
-    def __init__(self, run: RunConfig) -> None:
+    def __init__(self, run: AnyConfig) -> None:
         from llama_cpp import Llama as Loaded
 
         package = run.model.source.package

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llmcli.run import resolve, runner
+from llmcli import api
 from llmcli.run.records import Record
 
 Row = dict[str, Any]
@@ -45,9 +45,9 @@ def answer(task: str, path: Path, rows: list[Row]) -> Iterator[str]:
     options: Row = {}
     if task == "translate":
         source, target = path.name.split(".")[2].split("-")
-        options = {"options": {"from_": source, "to": target}}
+        options = {"from_": source, "to": target}
     records = (Record(id=place, text=row.get("text") or row["context"], fields=row) for place, row in enumerate(rows))
-    for result in runner.run(runner.Local(resolve.resolve(task, options)), records):
+    for result in api.open(task, **options).answer(records):
         yield str(result.fields.get("label") or result.fields.get("text") or "")
 
 

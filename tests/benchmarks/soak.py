@@ -24,7 +24,7 @@ from typing import Any
 from llmcli.cli import progress
 from llmcli.run import records, runner
 from llmcli.run.records import Record
-from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.run.request import Request
 from llmcli.worker import client, control
 from tests.support import workers
 from tests.support.fake import FakeModel
@@ -41,10 +41,10 @@ TEXTS = (
 )
 TOKENS = {"generation": {"max_new_tokens": 4}}
 CASES = {
-    "sentiment": Request("sentiment", InputOptions(), OutputOptions(), {}),
-    "sentiment, 6 rows": Request("sentiment", InputOptions(), OutputOptions(), {}, format="jsonl"),
-    "generate, streamed": Request("generate", InputOptions(), OutputOptions(), TOKENS),
-    "translate": Request("translate", InputOptions(), OutputOptions(), TOKENS | {"options": {"to": "de"}}),
+    "sentiment": Request("sentiment", {}),
+    "sentiment, 6 rows": Request("sentiment", {"options": {"format": "jsonl"}}),
+    "generate, streamed": Request("generate", TOKENS),
+    "translate": Request("translate", TOKENS | {"options": {"to": "de"}}),
 }
 Answer = list[Any]
 context = multiprocessing.get_context("fork")
@@ -84,12 +84,12 @@ def _expected(fake: bool) -> dict[tuple[str, int], Answer]:
 def ask(name: str, place: int) -> tuple[Answer, bool]:
     """The results and the streamed text of a request, and whether the worker made them."""
     request = CASES[name]
-    rows = len(TEXTS) if request.format == "jsonl" else 1
+    rows = len(TEXTS) if "6 rows" in name else 1
     asked = [Record(id=row, text=TEXTS[(place + row) % len(TEXTS)]) for row in range(rows)]
     heard: list[str] = []
     with (
         progress.preparing(quiet=True, bar=False) as report,
-        contextlib.closing(client.session(request, report=report)) as session,
+        contextlib.closing(client.open_session(request, report).session) as session,
     ):
         emit = heard.append if "streamed" in name else None
         results = [records.pack(result) for result in runner.run(session, iter(asked), emit=emit)]

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from llmcli import api
 from llmcli.models import store
 from llmcli.reports import unheard
-from llmcli.run import resolve, runner
 from llmcli.run.records import Record
 from llmcli.tasks import translate
 from llmcli.text import prompts
@@ -109,20 +109,20 @@ def table(work: str, unit: str, contestants: dict[str, Work], rounds: int) -> li
 @cache
 def opened(task: str) -> tuple[Any, Any]:
     """A task's default model, as a script has it."""
-    folder = store.checkpoint(resolve.resolve(task, {}).model, offline=False, report=unheard)
+    folder = store.checkpoint(api.open(task).config.model, offline=False, report=unheard)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     return model, AutoTokenizer.from_pretrained(folder)
 
 
 def ours(task: str, records: list[Record], **flags: Any) -> Callable[[], Iterator[Any]]:
     """llmcli's results, on a session that keeps its model."""
-    session = runner.Local(resolve.resolve(task, flags))
-    return lambda: runner.run(session, iter(records))
+    session = api.open(task, **flags)
+    return lambda: session.answer(records)
 
 
 def sentiment(reviews: list[Row]) -> dict[str, Work]:
     """Reviews a second, and accuracy."""
-    run = resolve.resolve("sentiment", {})
+    run = api.open("sentiment").config
     labels = {label.words[0]: label.name for label in run.settings.labels or []}
     model, tokenizer = opened("sentiment")
     ids = [tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in labels]
@@ -148,8 +148,8 @@ def sentiment(reviews: list[Row]) -> dict[str, Work]:
 
 def translation(sentences: list[Row]) -> dict[str, Work]:
     """Sentences a second from English to French, and chrF: the script has four beams, llmcli eight and reads back."""
-    flags = {"options": {"from_": "en", "to": "fr"}}
-    run = resolve.resolve("translate", flags)
+    flags: dict[str, Any] = {"from_": "en", "to": "fr"}
+    run = api.open("translate", **flags).config
     model, tokenizer = opened("translate")
 
     def script() -> tuple[float, str]:
@@ -167,8 +167,8 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
         results = ours("translate", [Record(id=i, text=row["text"]) for i, row in enumerate(sentences)], **more)
         return lambda: (len(sentences), score("translate", sentences, [r.fields["text"] for r in results()]))
 
-    four = {"generation": {"num_beams": 4}}
-    plain = {"options": {**flags["options"], "rerank": False}} | four
+    four = {"num_beams": 4}
+    plain = flags | {"rerank": False} | four
     others = {}
     if peers.ctranslate2():
         prompt = [translate._prompt(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
@@ -187,7 +187,7 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
 def generation(count: int) -> dict[str, Work]:
     """Tokens a second, greedy, of the default model of generate; and how many texts are the script's."""
     texts = [PROMPTS[i % len(PROMPTS)] for i in range(count)]
-    run = resolve.resolve("generate", {})
+    run = api.open("generate").config
     penalty = run.generation.repetition_penalty or 1.0
     model, tokenizer = opened("generate")
     chats = [tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True,
@@ -210,7 +210,7 @@ def generation(count: int) -> dict[str, Work]:
 
     def measured(**flags: Any) -> Work:
         results = ours("generate", [Record(id=i, text=text) for i, text in enumerate(texts)],
-                       generation={"max_new_tokens": TOKENS}, **flags)  # fmt: skip
+                       max_new_tokens=TOKENS, **flags)  # fmt: skip
 
         def work() -> tuple[float, str]:
             found = list(results())

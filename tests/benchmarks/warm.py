@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from llmcli import api
 from llmcli.cli import progress
 from llmcli.models import store
 from llmcli.reports import unheard
-from llmcli.run import resolve
 from llmcli.run.records import Record
-from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.run.request import Request
 from llmcli.text import prompts
 from llmcli.worker import client, control
 
@@ -75,7 +75,7 @@ def measure(runs: int) -> dict[str, float]:
 
 def given() -> dict[str, Any]:
     """What the script reads: the checkpoint's folder, the prompt and the label words."""
-    run = resolve.resolve("sentiment", {})
+    run = api.open("sentiment").config
     rendered = prompts.render(prompts.of(run), TEXT)
     # The example ends before its answer: what stands there is the question.
     words = [word for label in run.settings.labels or [] for word in label.words or []]
@@ -98,10 +98,10 @@ def _measure(commands: dict[str, Any], runs: int) -> dict[str, float]:
 
 def _model() -> float:
     """Seconds of a request on a session that is open: the model's time, and a frame each way."""
-    request = Request("sentiment", InputOptions(), OutputOptions(), {}, worker=True)
+    request = Request("sentiment", {"options": {"worker": True}})
     with (
         progress.preparing(quiet=True, bar=False) as report,
-        contextlib.closing(client.session(request, report=report)) as session,
+        contextlib.closing(client.open_session(request, report).session) as session,
     ):
         start = time.perf_counter()
         session.answer([Record(id=1, text=TEXT)])

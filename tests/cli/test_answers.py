@@ -137,14 +137,3 @@ def test_readme_help_is_current(process):
     readme = (ROOT / "README.md").read_text()
     done = process("--help", COLUMNS="100", NO_COLOR="1", TERMINAL_WIDTH="100")
     assert "\n".join(line.rstrip() for line in done.stdout.decode().strip().splitlines()) in readme
-
-
-@pytest.mark.parametrize("value", ["5", "0", "-1", "1e3", " 5", "٥", "", "x", "0.5", "nan", "10000000000000000"])
-@pytest.mark.parametrize("option", ["--max-new-tokens", "--temperature", "--device", "--format", "--output"])
-def test_values_are_read_as_typer_reads_them(cli, fake, monkeypatch, tmp_path: Path, option: str, value: str):
-    from llmcli import parsing
-
-    value = str(tmp_path / "out" / value) if option == "--output" else value
-    quick = cli("generate", "--no-stream", f"{option}={value}", stdin="hm?")
-    monkeypatch.setattr(parsing, "_read", lambda param, given: parsing._UNREAD)
-    assert cli("generate", "--no-stream", f"{option}={value}", stdin="hm?") == quick

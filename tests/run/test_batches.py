@@ -12,7 +12,9 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies
@@ -151,7 +153,9 @@ class TestResume:
     @pytest.fixture
     def batch(self, cli, fake, tmp_path: Path, monkeypatch):
         """Run a batch of four rows a window; the model dies at the row ``dies``."""
-        monkeypatch.setattr("llmcli.tasks.window", lambda task: 4)
+        from llmcli.tasks import sentiment
+
+        monkeypatch.setattr(sentiment, "TASK", replace(sentiment.TASK, window=4))
         source, self.out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
 
         def run(texts: list[str], *arguments: str):
@@ -298,13 +302,12 @@ def test_sampled_rows_have_seeds_of_their_own(cli, tiny_causal: Path, tmp_path: 
     size=strategies.integers(1, 8),
 )  # fmt: skip
 def test_any_texts_in_any_batches(texts: list[str], size: int, tiny_model):
-    from llmcli.run import runner
-    from llmcli.run.records import Record, check
+    from llmcli.run.records import Record
 
-    records = [check(Record(id=i, text=text)) for i, text in enumerate(texts)]
+    records = [Record(id=i, text=text) for i, text in enumerate(texts)]
     session = tiny_model(size)
-    together = list(runner.run(session, iter(records)))
-    apart = [result for record in records for result in runner.run(session, iter([record]))]
+    together = list(session.answer(records))
+    apart = [result for record in records for result in session.answer([record])]
     assert [result.id for result in together] == [*range(len(texts))]
     for a, b in zip(together, apart, strict=True):
         assert a.status == b.status
@@ -313,12 +316,9 @@ def test_any_texts_in_any_batches(texts: list[str], size: int, tiny_model):
 
 @pytest.fixture(scope="module")
 def tiny_model(tiny_causal: Path):
-    from llmcli.run import resolve, runner
+    from llmcli import api
 
-    def build(size: int) -> runner.Local:
-        return runner.Local(resolve.resolve("sentiment", {"model": str(tiny_causal), "batch_size": size}))
-
-    return build
+    return lambda size: api.open("sentiment", model=str(tiny_causal), batch_size=str(size))
 
 
 def test_lines_of_an_open_pipe_are_read_as_they_come():
@@ -366,10 +366,11 @@ def test_a_full_disk_keeps_whole_rows(tiny_causal: Path, tmp_path: Path, room: i
 
 
 def test_journal_place(tmp_path: Path):
-    from llmcli.run.request import InputOptions, OutputOptions, Request
+    from llmcli.config.options import InputOptions, OutputOptions
+    from llmcli.config.run_config import RunOptions
 
-    def place(format: str, output: Path | None) -> Path | None:
-        return Request("x", InputOptions(), OutputOptions(output=output), {}, format=format).journal
+    def place(format: Any, output: Path | None) -> Path | None:
+        return RunOptions("x", InputOptions(format=format), OutputOptions(output=output), None).journal
 
     assert place("lines", tmp_path / "a.txt") == tmp_path / "a.txt.journal"
     assert place("text", tmp_path / "a.txt") is None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from llmcli import tasks
 from llmcli.config import places
 from llmcli.config.schemas import ModelConfig, TaskConfig, UserConfig
 from llmcli.config.strict_yaml import load
@@ -43,7 +44,7 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     user = tmp_path / "config" / "config.yaml"
 
     def resolved(**flags: object) -> tuple[str, str]:
-        run = resolve.resolve("sentiment", flags)
+        run = resolve.resolve(tasks.get("sentiment"), flags)
         return run.model.name, run.origins["model"]
 
     shipped = str(places.shipped() / "tasks" / "sentiment.yaml")
@@ -59,7 +60,7 @@ def test_unknown_option_of_a_task(tmp_path: Path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text("tasks: {summarize: {options: {sentense: 2}}}")
     with pytest.raises(ConfigError, match=r"\[options.sentense\]"):
-        resolve.resolve("summarize", {})
+        resolve.resolve(tasks.get("summarize"), {})
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)

@@ -10,13 +10,14 @@ from llmcli.errors import UsageError
 
 
 def resolve(task: str, folder: Path | str) -> Any:
+    from llmcli import tasks
     from llmcli.run import resolve
 
     # The span head's task may not be there: any task reads the same model.
     try:
-        return resolve.resolve(task, {"model": str(folder), "dtype": "float32"})
+        return resolve.resolve(tasks.get(task), {"model": str(folder), "dtype": "float32"})
     except UsageError:
-        return replace(resolve.resolve("sentiment", {"model": str(folder), "dtype": "float32"}), task=task)
+        return replace(resolve.resolve(tasks.get("sentiment"), {"model": str(folder), "dtype": "float32"}), task=task)
 
 
 def open_model(folder: Path | str, *, task: str = "translate") -> Any:

@@ -29,12 +29,13 @@ def start(fault: str = "nothing") -> int:
 
 
 def serve(fault: Callable[[], FakeModel | None]) -> None:
+    from llmcli.cli import app
     from llmcli.pipelines import load as loading
     from llmcli.worker import process
 
     model = fault() or FakeModel()
     loading.load = lambda config, *, report, watch=None: model  # type: ignore[assignment]
-    process.main([])
+    process.main([], parse=app.parse)
 
 
 def await_(condition: Callable[[], Any], seconds: float = 60) -> None:

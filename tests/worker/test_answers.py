@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from llmcli import api
 from llmcli.pipelines import load as loading
-from llmcli.run import resolve
 from llmcli.worker import control
 from llmcli.worker.resident import Resident
 from tests.support import Done, workers
@@ -171,7 +171,7 @@ def folders(tmp_path: Path, *names: str) -> dict[str, Any]:
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text('{"architectures": ["XForCausalLM"]}')
-        found[name] = resolve.resolve("sentiment", {"model": str(tmp_path / name)})
+        found[name] = api.open("sentiment", model=str(tmp_path / name)).config
     return found
 
 

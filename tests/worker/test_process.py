@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
-from llmcli.cli import progress
+from llmcli import tasks
+from llmcli.config.options import InputOptions, OutputOptions
+from llmcli.config.run_config import RunOptions
 from llmcli.errors import WorkerError
 from llmcli.run.records import Record
-from llmcli.run.request import InputOptions, OutputOptions, Request
+from llmcli.run.request import Request
 from llmcli.worker import address, client, connection, control, protocol
 from tests.support import Done, workers
 from tests.support.fake import FakeModel
@@ -33,7 +35,7 @@ def ask() -> protocol.Channel:
 
 def opened(task: str = "sentiment", **flags: Any) -> protocol.Channel:
     channel = ask()
-    channel.send({"kind": "open", "task": task, "flags": flags, "offline": True, "environment": dict(os.environ),
+    channel.send({"kind": "open", "task": task, "settings": flags, "environment": dict(os.environ),
                   "folder": "/"})  # fmt: skip
     assert channel.receive()["kind"] == "ready"
     return channel
@@ -138,7 +140,7 @@ def test_another_user_is_not_answered(cli: Callable[..., Done], fake: FakeModel,
         b"\0\0\0\x05hello",
         b'\0\0\0\x0f{"kind":"nope"}',
         b'\0\0\0\x0f{"kind":"open"}',
-        b'\0\0\0\x10{"kind":"parse"}',
+        b'\0\0\0\x10{"kind":"xopen"}',
         b"\0\0\x30\x39" + b"[" * 12345,
         b"\x80\x04\x95",
         b"",
@@ -190,12 +192,12 @@ def test_records_survive_the_wire():
     assert protocol.unpack_record(protocol.decode(raw[4:])["records"][0]) == record
 
 
-def test_requests_survive_the_wire():
+def test_runs_survive_the_wire():
+    source = InputOptions(text="a\udcff", input=[Path("x")], format="lines")
     output = OutputOptions(output=Path("out.jsonl"), resume=True, max_errors=3)
-    request = Request("sentiment", InputOptions(text="a\udcff", input=[Path("x")], lines=True), output,
-                      {"model": "m", "options": {"grep": "a>0.5"}}, format="lines", worker=True)  # fmt: skip
-    raw = protocol.encode(protocol.pack_request(request))
-    assert protocol.unpack_request(protocol.decode(raw[4:])) == request
+    run = RunOptions("sentiment", source, output, tasks.get("sentiment").options(grep="a>0.5"))
+    raw = protocol.encode({"kind": "ready", "run": protocol.pack_run(run)})
+    assert protocol.unpack_run(protocol.decode(raw[4:])["run"]) == run
 
 
 @pytest.mark.parametrize(
@@ -211,23 +213,12 @@ def test_requests_survive_the_wire():
 )
 def test_what_only_the_client_can_read_it_parses(place: Path, arguments: list[str], here: bool):
     workers.start()
-    asked = client.parse(arguments)
-    assert (asked is None) == here
-    if asked is not None:
-        assert (asked[0].task, asked[0].source.text) == ("sentiment", "good")
-        asked[1].close()
-
-
-def test_a_worker_that_waited_too_long_is_asked_again(cli: Callable[..., Done], place: Path, fake: FakeModel):
-    """Reading a large input can take longer than the worker waits for what it parsed."""
-    workers.start()
-    asked = client.parse(["sentiment", "good"])
-    assert asked is not None
-    asked[1]._socket.shutdown(socket.SHUT_RDWR)
-    with progress.preparing(quiet=True, bar=False) as report:
-        session = client.session(asked[0], report=report, channel=asked[1])
-    assert isinstance(session, client.Remote)
-    session.close()
+    ready = client.ask(arguments)
+    assert (ready is None) == here
+    if ready is not None:
+        run = protocol.unpack_run(ready.message["run"])
+        assert (run.task, run.source.text) == ("sentiment", "good")
+        ready.channel.close()
 
 
 def test_what_is_fetched_for_a_request_is_shown():
@@ -236,9 +227,9 @@ def test_what_is_fetched_for_a_request_is_shown():
     theirs.sendall(protocol.encode({"kind": "report", "stage": "fetching", "share": 0.5}))
     theirs.sendall(protocol.encode({"kind": "ready", "model": "m"}))
     heard: list[Any] = []
-    request = Request("sentiment", InputOptions(), OutputOptions(), {})
+    request = Request("sentiment", {})
     ready = client._opened(protocol.Channel(ours), request, lambda *said: heard.append(said))  # type: ignore[arg-type]
-    assert (ready["model"], heard) == ("m", [("fetching", 0.5)])
+    assert (ready.message["model"], heard) == ("m", [("fetching", 0.5)])
     theirs.close()
     ours.close()
 

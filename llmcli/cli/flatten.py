@@ -1,0 +1,29 @@
+"""From groups of options to the flat signature that Typer reads."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, get_type_hints
+
+from typer import Argument, Option
+
+
+def flatten(work: Callable[[dict[str, Any]], Any], groups: Sequence[type[Any]]) -> Callable[..., Any]:
+    """A function with one parameter for each field of ``groups`` (dataclasses); ``work`` gets the values by name."""
+    names = {"Argument": Argument, "Option": Option}  # the groups' modules do without importing them
+    parameters = []
+    for group in groups:
+        hints = get_type_hints(group, localns=names, include_extras=True)
+        for item in fields(group):
+            default = [] if item.default is MISSING else item.default
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(item.name, kind, default=default, annotation=hints[item.name]))
+
+    def flat(**values: Any) -> Any:
+        return work(values)
+
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return flat

@@ -1,0 +1,206 @@
+"""The options that commands share, grouped in frozen dataclasses; a task declares its own beside itself.
+
+Typer is named by annotations alone, and not imported: the worker's client does without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from llmcli.config import places
+
+if TYPE_CHECKING:
+    from typer import Argument, Option
+
+INPUT, OUTPUT, BATCH, MODEL, GENERATION = "Input", "Output", "Batches", "Model", "Generation"
+"""Panels of the help."""
+SHORT_FORMATS = ("lines", "jsonl", "csv")
+"""Flags that stand for a format."""
+COMMAND_LINE = frozenset({"text", "input", "output", "resume", "retry_failed", "debug", "worker"})
+"""Options that name one run, or are needed before any file is read: config.yaml cannot hold them."""
+
+
+def matching_models(incomplete: str) -> Iterator[str]:
+    """Names of the shipped and the user's models that begin so."""
+    yield from (name for name in places.names("models") if name.startswith(incomplete))
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Where the texts come from. Once resolved, ``format`` is never ``auto``; short flags are folded into it."""
+
+    text: Annotated[
+        str | None, Argument(help="The text itself. Missing or '-': standard input.", show_default=False)
+    ] = None
+    input: Annotated[
+        list[Path],
+        Option("--input", "-i", help="A file or a folder; repeatable. '-' is standard input.",
+               rich_help_panel=INPUT, show_default=False),
+    ] = field(default_factory=list)  # fmt: skip
+    format: Annotated[
+        Literal["auto", "text", "lines", "jsonl", "csv", "tsv"],
+        Option(help="'text': one text a file. 'lines': one text a line. 'auto': by the file's ending, else 'text'.",
+               rich_help_panel=INPUT),
+    ] = "auto"  # fmt: skip
+    lines: Annotated[bool, Option("--lines", help="Short for --format lines.", rich_help_panel=INPUT)] = False
+    jsonl: Annotated[bool, Option("--jsonl", help="Short for --format jsonl.", rich_help_panel=INPUT)] = False
+    csv: Annotated[bool, Option("--csv", help="Short for --format csv.", rich_help_panel=INPUT)] = False
+    field: Annotated[
+        str | None,
+        Option(help="JSONL, CSV: the field that holds the text.", rich_help_panel=INPUT,
+               show_default="text; context for answer"),
+    ] = None  # fmt: skip
+    id_field: Annotated[
+        str | None,
+        Option(help="JSONL, CSV: the field that holds the row's id.", rich_help_panel=INPUT,
+               show_default="id or custom_id, else the line number"),
+    ] = None  # fmt: skip
+    delimiter: Annotated[
+        str | None,
+        Option(help="CSV: what stands between two columns.", rich_help_panel=INPUT, show_default="found in the header"),
+    ] = None
+    pattern: Annotated[
+        str, Option("--pattern", help="Folders: which files to read, by name.", rich_help_panel=INPUT)
+    ] = "*"
+
+    @property
+    def text_field(self) -> str:
+        """The field of a row that holds its text."""
+        return self.field or "text"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where the results go, and what is said on stderr."""
+
+    output: Annotated[
+        Path | None,
+        Option("--output", "-o", help="Write to this file (a folder when the input is one).",
+               rich_help_panel=OUTPUT, show_default=False),
+    ] = None  # fmt: skip
+    json: Annotated[
+        bool, Option("--json", help="One JSON object a result, each on one line.", rich_help_panel=OUTPUT)
+    ] = False
+    merge: Annotated[
+        bool, Option("--merge", help="JSON: keep the fields of the input row.", rich_help_panel=OUTPUT)
+    ] = False
+    resume: Annotated[
+        bool | None,
+        Option("--resume/--no-resume", help="Go on where an unfinished run with this --output stopped, or start anew.",
+               rich_help_panel=BATCH, show_default=False),
+    ] = None  # fmt: skip
+    retry_failed: Annotated[
+        bool, Option("--retry-failed", help="Resume, and run the failed rows again.", rich_help_panel=BATCH)
+    ] = False
+    max_errors: Annotated[
+        int | None,
+        Option(min=1, help="Halt after so many failed rows.", rich_help_panel=BATCH, show_default=False),
+    ] = None
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)] = (
+        False
+    )
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Say on stderr what is used.", rich_help_panel=OUTPUT)] = (
+        False
+    )
+    no_progress: Annotated[bool, Option("--no-progress", help="No progress bar.", rich_help_panel=OUTPUT)] = False
+    debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)] = False
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and how it runs."""
+
+    model: Annotated[
+        str | None,
+        Option("--model", "-m", help="A model's YAML name, or the folder of a checkpoint.",
+               rich_help_panel=MODEL, show_default=False, autocompletion=matching_models),
+    ] = None  # fmt: skip
+    device: Annotated[
+        str | None,
+        Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL, show_default=False),
+    ] = None
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"] | None,
+        Option(help="Number format of the weights. float32 is the reproducible one.",
+               rich_help_panel=MODEL, show_default=False),
+    ] = None  # fmt: skip
+    quantize: Annotated[
+        Literal["auto", "none", "int8"] | None,
+        Option(help="int8: several times as fast on a CPU, nearly the same answers. 'auto': for causal models there, "
+               "unless --dtype is given.", rich_help_panel=MODEL, show_default=False),
+    ] = None  # fmt: skip
+    batch_size: Annotated[
+        str | None,
+        Option(help="'auto', or the most rows at a time.", rich_help_panel=MODEL, show_default=False),
+    ] = None
+    allow_pickle: Annotated[
+        bool, Option("--allow-pickle", help="Read a local folder's pickled weights too: only of people you trust.",
+                     rich_help_panel=MODEL)
+    ] = False  # fmt: skip
+    on_long: Annotated[
+        Literal["chunk", "truncate", "error"] | None,
+        Option(help="What to do with a text longer than the model's context window.",
+               rich_help_panel=INPUT, show_default=False),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """Whether the network may be asked, and which process works."""
+
+    offline: Annotated[
+        bool, Option("--offline", help="Never fetch anything; a missing model is an error.",
+                     rich_help_panel=MODEL)
+    ] = False  # fmt: skip
+    worker: Annotated[
+        bool | None,
+        Option("--worker/--no-worker", help="Ask the warm worker, which keeps models loaded, or work in this process.",
+               rich_help_panel=MODEL, show_default=False),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """The generation config, under transformers' own names."""
+
+    max_new_tokens: Annotated[
+        int | None, Option(min=1, help="The most tokens to make.", rich_help_panel=GENERATION,
+                           show_default=False)
+    ] = None  # fmt: skip
+    temperature: Annotated[
+        float | None, Option(min=0.0, help="Sampling temperature; 0 is greedy.", rich_help_panel=GENERATION,
+                             show_default=False)
+    ] = None  # fmt: skip
+    top_p: Annotated[
+        float | None, Option(min=0.0, max=1.0, help="Sample from the likeliest tokens of this total "
+                             "probability.", rich_help_panel=GENERATION, show_default=False)
+    ] = None  # fmt: skip
+    top_k: Annotated[
+        int | None, Option(min=0, help="Sample from this many likeliest tokens; 0: all.",
+                           rich_help_panel=GENERATION, show_default=False)
+    ] = None  # fmt: skip
+    num_beams: Annotated[
+        int | None, Option(min=1, help="Beams of beam search; 1: none.", rich_help_panel=GENERATION,
+                           show_default=False)
+    ] = None  # fmt: skip
+    repetition_penalty: Annotated[
+        float | None, Option(min=0.01, help="Above 1: repeat less.", rich_help_panel=GENERATION,
+                             show_default=False)
+    ] = None  # fmt: skip
+    stop: Annotated[
+        list[str], Option(help="End before this text; repeatable.", rich_help_panel=GENERATION,
+                          show_default=False)
+    ] = field(default_factory=list)  # fmt: skip
+    seed: Annotated[
+        int | None, Option(min=0, help="Sampling seed: the same seed gives the same text.",
+                           rich_help_panel=GENERATION, show_default=False)
+    ] = None  # fmt: skip
+
+
+def given(group: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all values by name, those of a group's fields that are set: not what an option is by default."""
+    unset = {item.name: [] if item.default is MISSING else item.default for item in fields(group)}
+    return {name: values[name] for name in unset if name in values and values[name] != unset[name]}

@@ -1,0 +1,70 @@
+"""What decides the answers of a run, by name: a run that goes on must have the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from importlib import metadata
+from typing import Any
+
+from llmcli import __version__
+from llmcli.config.run_config import AnyConfig
+from llmcli.models import store
+
+LEFT_OUT = {
+    "settings.model": "the model's name and weights stand for it",
+    "settings.device": "where it runs",
+    "settings.batch_size": "how fast it runs",
+    "settings.allow_pickle": "whether it may run",
+    "settings.chat_prompt": "it is the prompt already, where it counts",
+    "settings.options": "they are typed by now",
+    "settings.generation.seed": "counts only where tokens are drawn",
+    "model.description": "for people",
+    "model.license": "for people",
+    "model.size": "for people",
+    "model.source": "the weights' identity stands for it",
+    "model.tasks": "its settings for this task have been merged",
+    "model.device": "merged into the settings",
+    "model.dtype": "merged into the settings",
+    "model.generation": "merged into the settings",
+    "model.weak_languages": "a notice on stderr",
+    "source": "rows are found by their text, wherever it was read",
+    "output": "how answers are written, not what they are",
+    "offline": "whether it may be fetched",
+    "origins": "where settings were found",
+    "combine": "a fact of the task",
+}
+"""Fields that decide no answer, and why."""
+OPTIONS_LEFT_OUT = {
+    "no_stream": "when the text is shown",
+    "grep": "which rows are shown",
+    "unsure": "where rows are put",
+    "abstain": "where rows are put",
+}
+"""Options of tasks that decide no answer, and why."""
+
+
+def fingerprint(config: AnyConfig) -> dict[str, str]:
+    """A short value as it is, a long one by its digest. Raises ModelError where the weights cannot be read."""
+    values: dict[str, Any] = {
+        "task": config.task,
+        "model": f"{config.model.name} {store.identity(config.model)}",
+        "versions": f"llmcli {__version__}, transformers {metadata.version('transformers')}",
+    }
+    values |= {name: value for name, value in config.settings.model_dump(exclude_none=True).items()
+               if f"settings.{name}" not in LEFT_OUT and name != "generation"}  # fmt: skip
+    values |= {f"model.{name}": value for name, value in config.model.model_dump(mode="json", exclude={"name"}).items()
+               if f"model.{name}" not in LEFT_OUT}  # fmt: skip
+    drawn = set() if config.generation.sampled else {"seed"}
+    values |= {f"generation.{name}": value for name, value in
+               config.generation.model_dump(exclude_none=True, exclude=drawn).items()}  # fmt: skip
+    for item in fields(config.options):
+        if item.name not in OPTIONS_LEFT_OUT:
+            values[f"options.{item.name}"] = getattr(config.options, item.name)
+    return {name: _short(value) for name, value in values.items()}
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return text if len(text) <= 80 else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

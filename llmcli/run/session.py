@@ -1,0 +1,105 @@
+"""A task on a model, ready to answer: in this process, or in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llmcli.errors import ROW_ERRORS, ModelError
+from llmcli.run.records import Record, Result, failed
+from llmcli.run.task import Task
+
+if TYPE_CHECKING:
+    from llmcli.config.run_config import AnyConfig
+    from llmcli.pipelines.protocol import Emit, Model
+    from llmcli.reports import Report
+
+
+class Load(Protocol):
+    """Gives the model of a run."""
+
+    def __call__(self, config: AnyConfig, *, report: Report) -> Model:
+        """See :func:`llmcli.pipelines.load.load`."""
+
+
+class Session(Protocol):
+    """Answers windows of records."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+
+    @property
+    def window(self) -> int:
+        """How many rows are worked on together; their results appear together."""
+
+    @property
+    def seed(self) -> int | None:
+        """The sampling seed that the settings name."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """What decides the answers, by name."""
+
+    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+        """One result a record, in order. ``emit`` hears the text of a lone record as it is made."""
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+
+
+class Local:
+    """A session in this process; the model is loaded, by ``load``, for the first good record."""
+
+    def __init__(
+        self, task: Task[Any], config: AnyConfig, *, report: Report | None = None, load: Load | None = None
+    ) -> None:
+        from llmcli.reports import unheard
+
+        self.config = config
+        self.model = config.model.name
+        size = config.settings.batch_size
+        self.window = max(task.window, size if isinstance(size, int) else 1)
+        self.seed = config.generation.seed
+        self._task = task
+        self._report, self._load = report or unheard, load
+        self._loaded: Model | None = None
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """See Session."""
+        from llmcli.run.fingerprint import fingerprint
+
+        return fingerprint(self.config)
+
+    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
+        """See Session. A row that fails is tried apart from its neighbours."""
+        if self._loaded is None:
+            self._check()
+            self._loaded = (self._load or _loader())(self.config, report=self._report)
+        try:
+            return self._task.answer(self._loaded, self.config, records, emit=emit)
+        except ROW_ERRORS as error:
+            if len(records) == 1:
+                return [failed(records[0], error, model=self.model)]
+            half = len(records) // 2
+            return self.answer(records[:half]) + self.answer(records[half:])
+
+    def close(self) -> None:
+        """See Session."""
+
+    def _check(self) -> None:
+        """Refuse a task that the model cannot do."""
+        model = self.config.model
+        if not model.able(self.config.task, labels=self._task.labels and bool(self.config.settings.labels)):
+            raise ModelError(
+                f"{model.name} cannot do {self.config.task}",
+                code="wrong-task",
+                hint=f"it can do {model.abilities}; give another --model",
+            )
+
+
+def _loader() -> Load:
+    from llmcli.pipelines.load import load
+
+    return load

@@ -1,0 +1,99 @@
+"""What a task declares: its options, how it answers, and how its results look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from llmcli.run.records import Record, Result
+
+if TYPE_CHECKING:
+    from llmcli.config.run_config import RunConfig, RunOptions
+    from llmcli.pipelines.protocol import Emit, Model
+
+OptionsT = TypeVar("OptionsT")
+
+
+class Answer(Protocol[OptionsT]):
+    """Gives one result a record, in order. It never prints, never exits, and raises ROW_ERRORS for a row of its own."""
+
+    def __call__(
+        self, model: Model, config: RunConfig[OptionsT], records: Sequence[Record], *, emit: Emit | None = None
+    ) -> list[Result]:
+        """``emit`` hears the text of a lone record as it is made."""
+
+
+def _never(result: Result) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Where results go besides the output. ``seeks``: the run looks for rows, and says whether there were any."""
+
+    drops: Callable[[Result], bool] = _never
+    sets_aside: Callable[[Result], bool] = _never
+    aside: Path | None = None
+    seeks: bool = False
+
+
+def _as_it_is(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
+    return config
+
+
+def _no_routes(run: RunOptions[Any]) -> Routes:
+    return Routes()
+
+
+def _silent(options: Any) -> bool:
+    return False
+
+
+def _nothing(result: Result) -> str:
+    return ""
+
+
+def _text(result: Result) -> str:
+    return str(result.fields["text"])
+
+
+@dataclass(frozen=True)
+class Task(Generic[OptionsT]):
+    """A task. ``help`` is the text of its ``--help``, ``options`` the dataclass of its own options.
+
+    ``fields`` are the keys of its results, ``optional`` those that an option adds. ``row_fields`` are the fields of a
+    row that decide its answer besides the text.
+    """
+
+    name: str
+    help: str
+    options: type[OptionsT]
+    answer: Answer[OptionsT]
+    fields: tuple[str, ...]
+    optional: Mapping[str, str] = field(default_factory=dict)
+    row_fields: tuple[str, ...] = ()
+    window: int = 32
+    """How many rows it takes at a time: enough for full batches, few enough to show and keep them often."""
+    writes: bool = True
+    """Whether it generates text: then it takes the options of generation."""
+    labels: bool = False
+    """Whether it puts labels on texts, which a classifier can do."""
+    combine: bool = False
+    """Whether standard input and TEXT make one prompt."""
+    prepare: Callable[[RunConfig[OptionsT]], RunConfig[OptionsT]] = _as_it_is
+    """Settles what depends on several settings. Raises UsageError for those that make no sense together."""
+    routes: Callable[[RunOptions[OptionsT]], Routes] = _no_routes
+    text: Callable[[Result], str] = _text
+    """What text mode prints of a result."""
+    context: Callable[[Result], str] = _nothing
+    """What a terminal shows besides, dimmed."""
+    streams: Callable[[OptionsT], bool] = _silent
+    """Whether the pieces of a lone answer may be printed as they come."""
+    one_line: bool = False
+    """Whether a result is a label, printed behind its place and not below it."""
+
+    def columns(self, options: OptionsT) -> list[str]:
+        """The fields of its results, as columns of a table."""
+        return [*self.fields, *(name for option, name in self.optional.items() if getattr(options, option, None))]

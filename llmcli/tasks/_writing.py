@@ -1,0 +1,119 @@
+"""Write texts: what the tasks generate and code share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from llmcli.run.records import Record, Result
+from llmcli.text import chunking, prompts
+from llmcli.text.prompts import Rendered
+
+if TYPE_CHECKING:
+    from typer import Option
+
+    from llmcli.config.run_config import RunConfig
+    from llmcli.config.schemas import Prompt
+    from llmcli.pipelines.protocol import Completion, Emit, Model
+
+MAX_NEW_TOKENS = 256
+"""Of a model whose answer shares the window with the prompt, where nothing else is said."""
+DRAWN = 0.7
+"""The temperature of several texts, where neither beams nor a temperature were asked for."""
+OPTIONAL = {"num_return_sequences": "texts"}
+"""Fields that an option adds."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of tasks that write freely."""
+
+    num_return_sequences: Annotated[
+        int | None,
+        Option("--num-return-sequences", "--n", "-n", min=1, help="How many texts to make.",
+               rich_help_panel="Generation", show_default=False),
+    ] = None  # fmt: skip
+    no_stream: Annotated[
+        bool, Option("--no-stream", help="Print the text only when it is complete.", rich_help_panel="Output")
+    ] = False
+
+
+W = TypeVar("W", bound=Options)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record's place in its window, its prompt, and whether its text was cut to fit."""
+
+    index: int
+    record: Record
+    prompt: Rendered
+    truncated: bool = False
+
+
+def streams(options: W) -> bool:
+    """Whether the pieces of a lone answer may be printed as they come."""
+    return not options.no_stream and (options.num_return_sequences or 1) == 1
+
+
+def text(result: Result) -> str:
+    """The texts, with an empty line between them."""
+    return "\n\n".join(result.fields.get("texts") or [str(result.fields["text"])])
+
+
+def prepare(config: RunConfig[W]) -> RunConfig[W]:
+    """Settle the generation config: a bound where the answer shares the window, and how several texts are made."""
+    generation = config.generation
+    count = config.options.num_return_sequences or generation.num_return_sequences
+    update: dict[str, float] = {}
+    if config.model.facts.shared_window and generation.max_new_tokens is None:
+        update["max_new_tokens"] = MAX_NEW_TOKENS
+    if count:
+        update["num_return_sequences"] = count
+    if count and count > 1 and not generation.sampled and (generation.num_beams or 1) < count:
+        update["temperature"] = DRAWN
+    settings = config.settings.model_copy(update={"generation": generation.model_copy(update=update)})
+    return replace(config, settings=settings, options=replace(config.options, num_return_sequences=count))
+
+
+def room(model: Model, config: RunConfig[W]) -> int:
+    """Tokens of a prompt. An encoder-decoder's answer has a window of its own."""
+    answer = config.generation.max_new_tokens or 0 if config.model.facts.shared_window else 0
+    return model.context_window - answer
+
+
+def fit(
+    index: int, record: Record, *, prompt: Prompt, room: int, model: Model, config: RunConfig[W],
+    variables: Mapping[str, str] | None = None,
+) -> Row:  # fmt: skip
+    """The row with its prompt, of ``room`` tokens at most. Raises GenerationError."""
+    overhead = model.size(prompts.render(prompt, "", variables=variables))
+    on_long = config.settings.on_long or "error"
+    fitted = chunking.fit(record.text, budget=room - overhead,
+                          on_long="error" if on_long == "chunk" else on_long, model=model)  # fmt: skip
+    return Row(index, record, prompts.render(prompt, fitted.pieces[0], variables=variables), fitted.truncated)
+
+
+def complete(model: Model, config: RunConfig[W], rows: Sequence[Row], *, emit: Emit | None) -> list[list[Completion]]:
+    """Completions of each row. Sampled rows are drawn apart, each from its own seed."""
+    generation = config.generation
+    if not generation.sampled or all(row.record.seed is None for row in rows):
+        return model.complete([row.prompt for row in rows], generation, emit=emit) if rows else []
+    seeds = [generation.model_copy(update={"seed": row.record.seed}) for row in rows]
+    return [model.complete([row.prompt], own, emit=emit)[0] for own, row in zip(seeds, rows, strict=True)]
+
+
+def result(row: Row, completions: list[Completion], *, config: RunConfig[W]) -> Result:
+    """The result of a record's completions, the first of them foremost."""
+    first = completions[0]
+    fields: dict[str, object] = {"text": first.text}
+    if len(completions) > 1:
+        fields["texts"] = [completion.text for completion in completions]
+    cut = any(completion.finish_reason == "length" for completion in completions)
+    notices = ("the text was cut at --max-new-tokens",) if cut else ()
+    return Result(
+        row.record.id, fields, model=config.model.name, input_tokens=first.input_tokens,
+        output_tokens=sum(completion.output_tokens for completion in completions),
+        finish_reason="length" if cut else "stop", truncated=row.truncated, notices=notices, record=row.record,
+    )  # fmt: skip
