@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typer import Option
 
     from llmcli.config.run_config import RunConfig
-    from llmcli.pipelines.protocol import Emit, Model, Span
+    from llmcli.pipelines.protocol import Completion, Emit, Model, Span
 
 READ_AT_ONCE = 1024
 """Tokens of a text that a causal model reads together; neighbouring windows share half of them."""
@@ -191,12 +191,21 @@ def _free(
     results = {}
     for piece, (completion, *_) in zip(pieces, made, strict=True):
         record = records[piece.row]
-        results[piece.row] = Result(
-            record.id, NOTHING | {"text": completion.text.strip(), "score": None}, model=config.model.name,
-            input_tokens=completion.input_tokens, output_tokens=completion.output_tokens,
-            finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
-        )  # fmt: skip
+        try:
+            results[piece.row] = _written(completion, piece, record, config)
+        except ROW_ERRORS as error:
+            results[piece.row] = failed(record, error, model=config.model.name)
     return results
+
+
+def _written(completion: Completion, piece: Piece, record: Record, config: RunConfig[Options]) -> Result:
+    """The result of an answer in the model's own words. Raises GenerationError."""
+    prompts.check_own(completion.text, source=piece.text, prompt=prompts.of(config))
+    return Result(
+        record.id, NOTHING | {"text": completion.text.strip(), "score": None}, model=config.model.name,
+        input_tokens=completion.input_tokens, output_tokens=completion.output_tokens,
+        finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
+    )  # fmt: skip
 
 
 TASK = Task(

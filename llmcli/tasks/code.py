@@ -83,10 +83,20 @@ def answer(
             results[index] = failed(record, error, model=config.model.name)
     completed = _writing.complete(model, config, todo, emit=emit if options.explain else None)
     for row, completions in zip(todo, completed, strict=True):
-        checked = _Checked(completions, None) if options.explain else _written(model, row, completions, config=config)
-        found = _writing.result(row, checked.completions, config=config)
-        results[row.index] = _flagged(found, checked.parses)
+        try:
+            results[row.index] = _result(model, row, completions, config=config)
+        except ROW_ERRORS as error:
+            results[row.index] = failed(row.record, error, model=config.model.name)
     return [results[index] for index in range(len(records))]
+
+
+def _result(model: Model, row: _writing.Row, completions: list[Completion], *, config: RunConfig[Options]) -> Result:
+    """The code, or the plain words, of a row's completions. Raises GenerationError."""
+    explain = config.options.explain
+    checked = _Checked(completions, None) if explain else _written(model, row, completions, config=config)
+    if not explain and row.prompt.gap is None:
+        prompts.check_own(checked.completions[0].text, source=row.record.text, prompt=prompts.of(config))
+    return _flagged(_writing.result(row, checked.completions, config=config), checked.parses)
 
 
 def _prompt(config: RunConfig[Options]) -> Prompt:

@@ -59,7 +59,11 @@ def answer(
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
     _write(model, config, list(drafts.values()))
-    results |= {index: _abstractive(draft, model, config) for index, draft in drafts.items()}
+    for index, draft in drafts.items():
+        try:
+            results[index] = _abstractive(draft, model, config)
+        except ROW_ERRORS as error:
+            results[index] = failed(draft.record, error, model=config.model.name)
     return [results[index] for index in range(len(records))]
 
 
@@ -168,7 +172,9 @@ def _write(model: Model, config: RunConfig[Options], drafts: list[Draft]) -> Non
 
 
 def _abstractive(draft: Draft, model: Model, config: RunConfig[Options]) -> Result:
+    """The result of a draft. Raises GenerationError."""
     text, record = draft.text, draft.record
+    prompts.check_own(text, source=record.text, prompt=prompts.of(config))
     sentences = chunking.sentences(text, _language(text))
     limit = config.options.sentences or (2 if config.model.facts.instructed else None)
     tokens, cut = model.count(record.text), any(made.finish_reason == "length" for made in draft.made)

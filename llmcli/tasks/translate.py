@@ -11,6 +11,7 @@ from llmcli.errors import ROW_ERRORS, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
 from llmcli.text import chunking, languages, prompts
+from llmcli.text.echoes import Example, echoes
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
 """What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""
+_NO_TEXT = re.compile(r"</?[A-Za-z][^<>]*>?|[^<>]*>$|\w+://\S+|\S+@\S+\.\w+|`[^`]*`|\{[^{}]*\}|&#?\w+;")
+"""What is no word of any language: tags, also torn ones, addresses, code, placeholders, entities."""
+UNTRANSLATED = "untranslated"
+"""The finish reason of a sentence that is as it was."""
 SPECIAL = 32
 """Tokens kept free for an encoder's special tokens and a task prefix ("translate English to German: ")."""
 
@@ -114,7 +119,7 @@ def split(line: str, language: str) -> Line:
     match = _MARK.match(line)
     mark = match[0] if match else ""
     body = line[len(mark) :]
-    if not any(character.isalpha() for character in body):
+    if not any(character.isalpha() for character in _NO_TEXT.sub("", body)):
         return Line(line, ())
     stripped = body.rstrip()
     return Line(mark, tuple(chunking.sentences(stripped, language)), body[len(stripped) :])
@@ -133,56 +138,66 @@ def _fitted(line: Line, model: Model, config: RunConfig[Options]) -> Line:
     return replace(line, sentences=pieces, truncated=any(fit.truncated for fit in fitted))
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence to translate."""
+
+    text: str
+    source: str
+
+
 def _translate(
     model: Model, config: RunConfig[Options], todo: list[tuple[int, str, list[Line]]], target: str
 ) -> list[Completion]:
-    prompt = prompts.of(config)
-    generation = config.generation
-    rows: list[Rendered] = []
-    longest = 0
-    for _, source, lines in todo:
-        for sentence in (sentence for line in lines for sentence in line.sentences):
-            rows.append(_prompt(prompt, sentence, source=source, target=target))
-            longest = max(longest, model.count(sentence))
-    if not rows:
+    """The translation of each sentence; one that is a piece of the prompt's examples is never given."""
+    prompt, generation = prompts.of(config), config.generation
+    sentences = [Sentence(text, source) for _, source, lines in todo for line in lines for text in line.sentences]
+    if not sentences:
         return []
     if generation.max_new_tokens is None and config.model.facts.shared_window:
+        longest = max(model.count(sentence.text) for sentence in sentences)
         generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
-    examples = config.model.facts.instructed and prompt.style == "completion"
-    if not (config.options.rerank and examples) or (generation.num_beams or 1) == 1:
-        return [completions[0] for completions in model.complete(rows, generation)]
-    generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
-    return _rerank(model, config, todo, model.complete(rows, generation), target)
+    instructed = config.model.facts.instructed and prompt.style == "completion"
+    rerank = bool(config.options.rerank) and instructed and (generation.num_beams or 1) > 1
+    if rerank:
+        generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
+    rows = [_prompt(prompt, sentence.text, source=sentence.source, target=target) for sentence in sentences]
+    beams = [
+        [beam for beam in completions if not _echoes(beam, sentence, prompt, target)]
+        or [replace(completions[0], text=sentence.text, finish_reason=UNTRANSLATED)]
+        for sentence, completions in zip(sentences, model.complete(rows, generation), strict=True)
+    ]
+    return _reranked(model, prompt, sentences, beams, target) if rerank else [first for first, *_ in beams]
 
 
-def _rerank(
-    model: Model,
-    config: RunConfig[Options],
-    todo: list[tuple[int, str, list[Line]]],
-    made: list[list[Completion]],
-    target: str,
+def _echoes(beam: Completion, sentence: Sentence, prompt: Prompt, target: str) -> bool:
+    shots = (Example(shot[sentence.source], shot[target]) for shot in _shots(prompt, sentence.source, target))
+    return echoes(beam.text, source=sentence.text, examples=shots)
+
+
+def _reranked(
+    model: Model, prompt: Prompt, sentences: list[Sentence], beams: list[list[Completion]], target: str
 ) -> list[Completion]:
     """The beam y of a sentence x with the best log P(y|x)/|y| + log P(x|y)/|x|.
 
     Noisy-channel reranking: Yee et al., "Simple and Effective Noisy Channel Modeling for NMT" (EMNLP 2019).
     """
-    prompt = config.settings.prompt
-    assert prompt is not None  # checked by the caller
-    sentences = [(source, sentence) for _, source, lines in todo for line in lines for sentence in line.sentences]
-    pairs = [(place, found) for place, beams in enumerate(made) for found in beams if found.text.strip()]
-    back = [_prompt(prompt, found.text.strip(), source=target, target=sentences[place][0]) for place, found in pairs]
-    scores = model.likelihood(back, [f" {sentences[place][1]}" for place, _ in pairs])
-    best = {place: (float("-inf"), beams[0]) for place, beams in enumerate(made)}
-    for (place, found), score in zip(pairs, scores, strict=True):
-        best[place] = max(best[place], (found.score + score, found), key=lambda scored: scored[0])
-    return [best[place][1] for place in range(len(made))]
+    pairs = [(place, beam) for place, row in enumerate(beams) for beam in row if beam.text.strip()]
+    back = [_prompt(prompt, beam.text.strip(), source=target, target=sentences[place].source) for place, beam in pairs]
+    scores = model.likelihood(back, [f" {sentences[place].text}" for place, _ in pairs])
+    best = {place: (float("-inf"), row[0]) for place, row in enumerate(beams)}
+    for (place, beam), score in zip(pairs, scores, strict=True):
+        best[place] = max(best[place], (beam.score + score, beam), key=lambda scored: scored[0])
+    return [best[place][1] for place in range(len(beams))]
+
+
+def _shots(prompt: Prompt, source: str, target: str) -> list[dict[str, str]]:
+    """Examples are parallel sentences: those in both languages are used."""
+    return [shot for shot in prompt.examples if source in shot and target in shot]
 
 
 def _prompt(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
-    """Examples are parallel sentences: those in both languages are used; else English stands in."""
-    shots = [
-        {"text": shot[source], "answer": shot[target]} for shot in prompt.examples if source in shot and target in shot
-    ]
+    shots = [{"text": shot[source], "answer": shot[target]} for shot in _shots(prompt, source, target)]
     names = {"source": languages.name(source), "target": languages.name(target)}
     rendered = prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
     return replace(rendered, source=source, target=target)
@@ -196,14 +211,16 @@ def _result(
     for line in lines:
         texts = []
         for _ in line.sentences:
-            completion_ = next(made)
-            used.append(completion_)
-            texts.append(completion_.text.strip())
+            used.append(next(made))
+            texts.append(used[-1].text.strip())
         out.append(line.mark + joint.join(texts) + line.tail)
     notices = []
     if source == target:
         notices.append(f"{record.where or 'the text'} is in {languages.name(target)} already: passed through")
     weak = [languages.name(code) for code in (source, target) if code in config.model.weak_languages]
+    if any(completion.finish_reason == UNTRANSLATED for completion in used):
+        notices.append(f"{record.where or 'the text'}: the model had no translation of its own for some sentences: "
+                       "they are as they were")  # fmt: skip
     if weak and used:
         notices.append(f"{config.model.name} is weak in {' and '.join(weak)}: check the translation")
     return Result(

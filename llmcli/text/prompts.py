@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmcli.errors import ConfigError
+from llmcli.errors import ConfigError, GenerationError
+from llmcli.text.echoes import Example, echoes
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
@@ -65,6 +66,13 @@ def _messages(instruction: str, shots: list[tuple[str, str]], row: str) -> list[
     for question, answer in shots:
         messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.strip()}]
     return [*messages, {"role": "user", "content": row}]
+
+
+def check_own(answer: str, *, source: str, prompt: Prompt) -> None:
+    """Raise GenerationError where an answer is a piece of the prompt's own examples."""
+    examples = (Example(shot.get("text", ""), shot.get("answer", "")) for shot in prompt.examples)
+    if echoes(answer, source=source, examples=examples):
+        raise GenerationError("the model repeated an example of its prompt", code="echo", hint="try another --model")
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
