@@ -33,4 +33,7 @@ def parse(text: str) -> Pattern:
     match = _PATTERN.fullmatch(text)
     if match is None:
         raise UsageError(f"--grep {text!r} is not understood", hint="give a label, or 'label>0.9'")
-    return Pattern(match["label"], match["sign"] or ">=", float(match["score"] or 0))
+    score = float(match["score"] or 0)
+    if score > 1:
+        raise UsageError(f"--grep {text!r}: a score is from 0 to 1", hint="give 'label>0.9'")
+    return Pattern(match["label"], match["sign"] or ">=", score)

@@ -106,7 +106,7 @@ def _rows(
 
     for record in formats.rows(lines, run, name=name):
         text = record.text if record.error else _join(record.text, prompt)
-        yield check(replace(record, text=text, path=path, last=lines.waiting()))
+        yield check(replace(record, text=text, argument=prompt or "", path=path, last=lines.waiting()))
 
 
 def _expand(path: Path, pattern: str) -> list[Path]:
@@ -135,7 +135,7 @@ def _whole(raw: bytes, *, name: str, id: str | int, prompt: str | None, path: Pa
         text = records.decode(raw.removeprefix(codecs.BOM_UTF8)).replace("\r\n", "\n")
     except InputError as error:
         return bad(empty, error)
-    return check(replace(empty, text=_join(text, prompt)))
+    return check(replace(empty, text=_join(text, prompt), argument=prompt or ""))
 
 
 def _join(text: str, prompt: str | None) -> str:

@@ -117,7 +117,7 @@ class _Output:
 
     def _text(self, result: Result) -> str:
         record = result.record
-        content = record.text if self._rows and record else self._task.text(result)
+        content = record.text if self._rows and record else self._task.text(result, self._run.options)
         if not (self._run.format == "text" and self._run.batch) or self._run.into_folder:
             return content
         where = record.where if record else str(result.id)

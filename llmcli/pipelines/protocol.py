@@ -18,7 +18,8 @@ Emit = Callable[[str], None]
 class Completion:
     """A generated text. ``finish_reason`` is ``stop`` or ``length``.
 
-    ``score`` is its mean log-probability a token, where beam search made it.
+    ``score`` is its mean log-probability a token, where beam search made it. ``thinking`` is what the model wrote for
+    itself before the text.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Completion:
     output_tokens: int
     finish_reason: str
     score: float = 0.0
+    thinking: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class Record:
     named: bool = False
     last: bool = False
     seed: int | None = None
+    argument: str = ""
+    """The command line's part of the text, which stands at its end."""
     error: LlmcliError | None = None
 
 

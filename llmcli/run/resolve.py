@@ -130,10 +130,22 @@ def _sensible(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
         raise UsageError("--resume and --retry-failed need --output", hint="give -o FILE")
     if output.resume is False and output.retry_failed:
         raise UsageError("--no-resume and --retry-failed exclude each other")
+    if output.quiet and output.verbose:
+        raise UsageError("--quiet and --verbose exclude each other")
+    _check_generation(config)
     if source.delimiter is not None and len(source.delimiter) != 1:
         raise UsageError("--delimiter must be one character")
     check_apart(source, output.output)
     return config
+
+
+def _check_generation(config: RunConfig[Any]) -> None:
+    generation = config.generation
+    if "" in (generation.stop or []):
+        raise UsageError("--stop must not be empty")
+    for name in ("top_p", "top_k"):
+        if config.origins.get(f"generation.{name}") == FLAG and not generation.sampled:
+            raise UsageError(f"--{name.replace('_', '-')} needs sampling", hint="give --temperature 0.7")
 
 
 def _suited(layer: Layer, model: ModelConfig) -> Layer:

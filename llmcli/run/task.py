@@ -55,7 +55,7 @@ def _nothing(result: Result) -> str:
     return ""
 
 
-def _text(result: Result) -> str:
+def _text(result: Result, options: Any) -> str:
     return str(result.fields["text"])
 
 
@@ -85,7 +85,7 @@ class Task(Generic[OptionsT]):
     prepare: Callable[[RunConfig[OptionsT]], RunConfig[OptionsT]] = _as_it_is
     """Settles what depends on several settings. Raises UsageError for those that make no sense together."""
     routes: Callable[[RunOptions[OptionsT]], Routes] = _no_routes
-    text: Callable[[Result], str] = _text
+    text: Callable[[Result, OptionsT], str] = _text
     """What text mode prints of a result."""
     context: Callable[[Result], str] = _nothing
     """What a terminal shows besides, dimmed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ READ_AT_ONCE = 512
 SPECIAL = 4
 """Special tokens around a text, or a text and its hypothesis."""
 HYPOTHESIS = "This example is {label}."
+UNCERTAIN = "uncertain"
+"""In place of a label whose score is below --threshold."""
 HELD = 0.5
 """The score from which a label holds, where several may."""
 PRIORS = 64
@@ -73,7 +76,10 @@ def prepare(config: RunConfig[L]) -> RunConfig[L]:
     """Give the unsure rows a place. Raises UsageError where --abstain has none of its own, or --grep is no pattern."""
     options, output = config.options, config.output.output
     if options.grep is not None:
-        grep.parse(options.grep)
+        grep.parse(options.grep)  # refused before the model is loaded
+    labels = [label.name for label in config.settings.labels or []]
+    if repeated := {name for name in labels if labels.count(name) > 1}:
+        raise UsageError(f"a label is given twice: {min(repeated)}")
     if options.abstain is None:
         if options.unsure:
             raise UsageError("--unsure needs --abstain", hint="give --abstain 0.8")
@@ -106,7 +112,7 @@ def _held(result: Result) -> Mapping[str, float]:
     return held
 
 
-def text(result: Result) -> str:
+def text(result: Result, options: L) -> str:
     """``label<TAB>score``, and the scores that were asked for; commas between several labels, and their scores."""
     held = result.fields.get("labels") or {result.fields["label"]: result.fields["score"]}
     scores = [f"{label}={score:.4f}" for label, score in result.fields.get("scores", {}).items()]
@@ -132,16 +138,29 @@ def answer(
             continue
         fitted[index] = fit
         pieces += [_rendered(prompt, piece, config) for piece in fit.pieces]
-    choices = iter(model.choose(pieces, words, multi=multi))
+    choices = model.choose(pieces, words, multi=multi)
+    _check_grep(config, choices)
+    read_on = iter(choices)
     results = []
     for index, record in enumerate(records):
         found = fitted[index]
         if isinstance(found, LlmcliError):
             results.append(failed(record, found, model=config.model.name))
         else:
-            read = [next(choices) for _ in found.pieces]
+            read = [next(read_on) for _ in found.pieces]
             results.append(_result(record, read, found, config=config, prior=prior, multi=multi))
     return results
+
+
+def _check_grep(config: RunConfig[L], choices: Sequence[Choice]) -> None:
+    """Raise UsageError where --grep looks for a label that the model does not give."""
+    if config.options.grep is None or not choices:
+        return
+    wanted, known = grep.parse(config.options.grep).label, [*choices[0].scores, UNCERTAIN]
+    if wanted not in known:
+        close = difflib.get_close_matches(wanted, known, n=1)
+        raise UsageError(f"--grep: no label {wanted!r}", hint=f"did you mean {close[0]}?" if close else
+                         f"labels: {', '.join(known[:-1])}")  # fmt: skip
 
 
 def _words(config: RunConfig[L]) -> dict[str, list[str]]:
@@ -238,7 +257,7 @@ def _result(
     threshold = config.options.threshold
     least = threshold if threshold is not None else HELD if multi else 0.0
     if scores[label] < least:
-        fields["label"] = "uncertain"
+        fields["label"] = UNCERTAIN
     if multi:
         held = sorted((name for name in scores if scores[name] >= least), key=lambda name: -scores[name])
         fields["labels"] = {name: scores[name] for name in held}

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
+from llmcli.errors import UsageError
 from llmcli.run.records import Record, Result
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
+from llmcli.text.thinking import Hidden, split
 
 if TYPE_CHECKING:
     from typer import Option
@@ -44,12 +46,13 @@ W = TypeVar("W", bound=Options)
 
 @dataclass(frozen=True)
 class Row:
-    """A record's place in its window, its prompt, and whether its text was cut to fit."""
+    """A record's place in its window, and its prompt."""
 
     index: int
     record: Record
     prompt: Rendered
-    truncated: bool = False
+    cut: str = ""
+    """What was cut off, in words."""
 
 
 def streams(options: W) -> bool:
@@ -57,7 +60,7 @@ def streams(options: W) -> bool:
     return not options.no_stream and (options.num_return_sequences or 1) == 1
 
 
-def text(result: Result) -> str:
+def text(result: Result, options: W) -> str:
     """The texts, with an empty line between them."""
     return "\n\n".join(result.fields.get("texts") or [str(result.fields["text"])])
 
@@ -72,6 +75,8 @@ def prepare(config: RunConfig[W]) -> RunConfig[W]:
     if count:
         update["num_return_sequences"] = count
     if count and count > 1 and not generation.sampled and (generation.num_beams or 1) < count:
+        if generation.temperature is not None:
+            raise UsageError(f"{count} texts without sampling would be the same one", hint="give --temperature 0.7")
         update["temperature"] = DRAWN
     settings = config.settings.model_copy(update={"generation": generation.model_copy(update=update)})
     return replace(config, settings=settings, options=replace(config.options, num_return_sequences=count))
@@ -90,13 +95,33 @@ def fit(
     """The row with its prompt, of ``room`` tokens at most. Raises GenerationError."""
     overhead = model.size(prompts.render(prompt, "", variables=variables))
     on_long = config.settings.on_long or "error"
-    fitted = chunking.fit(record.text, budget=room - overhead,
+    # What is cut is the piped text; the argument behind it is what is asked.
+    question = record.argument
+    piped = record.text.removesuffix(question)
+    question = piped[len(piped.rstrip()) :] + question if piped.strip() else ""
+    piped = piped.rstrip() if question else record.text
+    fitted = chunking.fit(piped, budget=room - overhead - (model.count(question) if question else 0),
                           on_long="error" if on_long == "chunk" else on_long, model=model)  # fmt: skip
-    return Row(index, record, prompts.render(prompt, fitted.pieces[0], variables=variables), fitted.truncated)
+    text = fitted.pieces[0] + question
+    notice = ""
+    if fitted.truncated:
+        notice = f"read {model.count(fitted.pieces[0])} of {model.count(piped)} tokens of the text: --on-long truncate"
+    return Row(index, record, prompts.render(prompt, text, variables=variables), notice)
 
 
 def complete(model: Model, config: RunConfig[W], rows: Sequence[Row], *, emit: Emit | None) -> list[list[Completion]]:
-    """Completions of each row. Sampled rows are drawn apart, each from its own seed."""
+    """Completions of each row, what the model thought before apart. ``emit`` hears no thinking."""
+    heard = Hidden(emit) if emit else None
+    return [[_apart(one) for one in completions] for completions in _complete(model, config, rows, emit=heard)]
+
+
+def _apart(completion: Completion) -> Completion:
+    thought = split(completion.text)
+    return replace(completion, text=thought.answer, thinking=thought.thinking)
+
+
+def _complete(model: Model, config: RunConfig[W], rows: Sequence[Row], *, emit: Emit | None) -> list[list[Completion]]:
+    """Sampled rows are drawn apart, each from its own seed."""
     generation = config.generation
     if not generation.sampled or all(row.record.seed is None for row in rows):
         return model.complete([row.prompt for row in rows], generation, emit=emit) if rows else []
@@ -108,12 +133,15 @@ def result(row: Row, completions: list[Completion], *, config: RunConfig[W]) -> 
     """The result of a record's completions, the first of them foremost."""
     first = completions[0]
     fields: dict[str, object] = {"text": first.text}
+    if first.thinking:
+        fields["thinking"] = first.thinking
     if len(completions) > 1:
         fields["texts"] = [completion.text for completion in completions]
     cut = any(completion.finish_reason == "length" for completion in completions)
-    notices = ("the text was cut at --max-new-tokens",) if cut else ()
+    broken = "before its answer: give more --max-new-tokens" if first.thinking and not first.text else ""
+    notices = tuple(filter(None, [row.cut, f"the text was cut at --max-new-tokens {broken}".rstrip() if cut else ""]))
     return Result(
         row.record.id, fields, model=config.model.name, input_tokens=first.input_tokens,
         output_tokens=sum(completion.output_tokens for completion in completions),
-        finish_reason="length" if cut else "stop", truncated=row.truncated, notices=notices, record=row.record,
+        finish_reason="length" if cut else "stop", truncated=bool(row.cut), notices=notices, record=row.record,
     )  # fmt: skip

@@ -67,6 +67,8 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     source, options = config.source, config.options
     if source.text is not None and config.origins.get("options.question") == "flag":
         raise UsageError("two questions", hint="give the question as the argument or with --question")
+    if options.free and options.threshold is not None:
+        raise UsageError("--free has no score for --threshold")
     question = source.text if source.text is not None else options.question
     if question is None and config.format in ASKS_BY_TEXT:
         raise UsageError("no question", hint='llmcli answer "QUESTION" < FILE')
@@ -74,7 +76,7 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     return replace(config, source=source, options=replace(options, question=question))
 
 
-def text(result: Result) -> str:
+def text(result: Result, options: Options) -> str:
     """The answer, or that there is none."""
     return str(result.fields["text"]) or NO_ANSWER
 

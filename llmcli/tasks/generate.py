@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from llmcli.errors import ROW_ERRORS
+from llmcli.errors import ROW_ERRORS, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
 from llmcli.tasks import _writing
+from llmcli.text.thinking import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from typer import Option
 
     from llmcli.config.run_config import RunConfig
+    from llmcli.config.schemas import Prompt
     from llmcli.pipelines.protocol import Emit, Model
 
 MARKS = tuple(".?!…。？！")
@@ -34,23 +36,55 @@ class Options(_writing.Options):
         bool, Option("--raw", help="Continue the text as it is, without the chat template.",
                      rich_help_panel="Generation")
     ] = False  # fmt: skip
+    system: Annotated[
+        str | None,
+        Option(help="What a chat model is told before the prompt.", rich_help_panel="Generation", show_default=False),
+    ] = None
+    show_thinking: Annotated[
+        bool, Option("--show-thinking", help="Print what the model thinks before it answers, too.",
+                     rich_help_panel="Output")
+    ] = False  # fmt: skip
+
+
+def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
+    """Raises UsageError for a system prompt that no chat template would take."""
+    if config.options.system and (config.options.raw or not config.model.chat):
+        raise UsageError("--system is for chat models", hint="give a chat model with --model, and no --raw")
+    return _writing.prepare(config)
+
+
+def streams(options: Options) -> bool:
+    """Thinking is printed with the whole text."""
+    return _writing.streams(options) and not options.show_thinking
+
+
+def text(result: Result, options: Options) -> str:
+    """The texts, and where it was asked for what the model thought before the first."""
+    thinking = result.fields.get("thinking") if options.show_thinking else None
+    answer = _writing.text(result, options)
+    return f"{OPEN}\n{thinking}\n{CLOSE}\n\n{answer}" if thinking else answer
+
+
+def _prompt(record: Record, model: Model, config: RunConfig[Options]) -> Prompt:
+    """A chat model answers a prompt that is complete, and continues others; a system prompt makes it answer."""
+    from llmcli.config.schemas import Prompt
+
+    end, system = record.text[-2000:].strip(), config.options.system or ""
+    template = config.model.chat and not config.options.raw
+    chat = template and (bool(system) or end.endswith(MARKS) or model.ending(end) >= COMPLETE)
+    return Prompt(style="chat", instruction=system) if chat else Prompt()
 
 
 def answer(
     model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
 ) -> list[Result]:
     """One result a record: ``text`` and, with several sequences, ``texts``."""
-    from llmcli.config.schemas import Prompt
-
-    template = config.model.chat and not config.options.raw
     room = _writing.room(model, config)
     results: dict[int, Result] = {}
     todo: list[_writing.Row] = []
     for index, record in enumerate(records):
         try:
-            end = record.text[-2000:].strip()
-            chat = template and (end.endswith(MARKS) or model.ending(end) >= COMPLETE)
-            prompt = Prompt(style="chat" if chat else "completion")
+            prompt = _prompt(record, model, config)
             todo.append(_writing.fit(index, record, prompt=prompt, room=room, model=model, config=config))
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
@@ -72,10 +106,10 @@ TASK = Task(
     """,
     options=Options,
     answer=answer,
-    prepare=_writing.prepare,
+    prepare=prepare,
     fields=("text",),
-    optional=_writing.OPTIONAL,
+    optional=_writing.OPTIONAL | {"show_thinking": "thinking"},
     combine=True,
-    text=_writing.text,
-    streams=_writing.streams,
+    text=text,
+    streams=streams,
 )

@@ -131,7 +131,7 @@ def unpack_run(packed: Mapping[str, Any]) -> RunOptions[Any]:
     return RunOptions(packed["task"], InputOptions(**source), OutputOptions(**output), options, packed["combine"])
 
 
-_RECORD = ("id", "text", "line", "where", "fields", "named", "seed")
+_RECORD = ("id", "text", "line", "where", "fields", "named", "seed", "argument")
 
 
 def pack_record(record: Record) -> Message:
