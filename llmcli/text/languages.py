@@ -25,11 +25,12 @@ CERTAIN = 0.25
 
 
 def matching(incomplete: str) -> Iterator[tuple[str, str]]:
-    """Common languages whose code or English name begins so, as codes with their names."""
-    folded = incomplete.lower()
-    yield from (
-        (code, name) for code, name in COMMON.items() if code.startswith(folded) or name.lower().startswith(folded)
-    )
+    """Common languages whose code or English name begins so: what completes it, and what it is."""
+    for code, name in COMMON.items():
+        if code.startswith(incomplete):
+            yield code, name
+        if incomplete and name.startswith(incomplete):
+            yield name, code
 
 
 def parse(name: str) -> str:
