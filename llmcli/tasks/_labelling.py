@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from llmcli.config.run_config import check_apart
 from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Answer, Routes, Task
+from llmcli.tasks import _calibration
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
@@ -35,8 +34,6 @@ UNCERTAIN = "uncertain"
 """In place of a label whose score is below --threshold."""
 HELD = 0.5
 """The score from which a label holds, where several may."""
-PRIORS = 64
-"""How many prompts' preferences are kept for a loaded model."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,8 @@ def answer(
 ) -> list[Result]:
     """One result a record: ``label``, ``score`` and, where asked for, ``scores``; several may hold with ``multi``."""
     prompt, words = _prompt(config), _words(config)
-    prior = _prior(model, config, prompt, words, multi=multi)
+    neutral = [_rendered(prompt, text, config) for text in config.settings.neutral or []]
+    prior = _calibration.prior(model, config, neutral, words, multi=multi)
     longest = max((word for group in words.values() for word in group), key=len)
     overhead = model.size(prompts.render(prompt, "") if config.model.facts.instructed else Rendered(row=longest))
     budget = min(model.context_window - overhead - SPECIAL, READ_AT_ONCE)
@@ -201,55 +199,14 @@ def _rendered(prompt: Prompt, text: str, config: RunConfig[L]) -> Rendered:
     return prompts.render(prompt, text.strip())
 
 
-_priors: WeakKeyDictionary[Model, dict[str, dict[str, float]]] = WeakKeyDictionary()
-"""What :func:`_prior` measured on each loaded model."""
-
-
-def _prior(
-    model: Model, config: RunConfig[L], prompt: Prompt, words: Mapping[str, Sequence[str]], *, multi: bool
-) -> dict[str, float]:
-    """What the prompt alone prefers: each label's mean log-probability over texts without content."""
-    neutral = config.settings.neutral or []
-    if not config.model.facts.instructed or not neutral:
-        return dict.fromkeys(words, 0.0)
-    rows = [_rendered(prompt, text, config) for text in neutral]
-    kept, key = _priors.setdefault(model, {}), repr((rows, words, multi))
-    if key not in kept:
-        if len(kept) == PRIORS:
-            kept.clear()
-        read = model.choose(rows, words, multi=multi)
-        kept[key] = {
-            name: sum(math.log(max(choice.scores[name], 1e-30)) for choice in read) / len(read) for name in words
-        }
-    return kept[key]
-
-
-def calibrate(
-    scores: Mapping[str, float], *, config: RunConfig[L], prior: Mapping[str, float], multi: bool
-) -> dict[str, float]:
-    """Probabilities without the prompt's own preference, with each label's bias, at the label temperature.
-
-    Method: Zhao et al., "Calibrate Before Use" (ICML 2021). A bias is a preference that was measured beforehand. Where
-    several labels may hold, each is weighed against itself: above 0.5 where the text makes it likelier than no text.
-    """
-    if not config.model.facts.instructed:
-        return dict(scores)
-    bias = {label.name: label.bias - prior[label.name] for label in config.settings.labels or []}
-    heat = config.settings.label_temperature or 1.0
-    weights = {name: math.exp((math.log(max(p, 1e-30)) + bias[name]) / heat) for name, p in scores.items()}
-    if multi:
-        return {name: weight / (1 + weight) for name, weight in weights.items()}
-    total = sum(weights.values())
-    return {name: weight / total for name, weight in weights.items()}
-
-
 def _result(
     record: Record, choices: list[Choice], fit: chunking.Fitted, *, config: RunConfig[L], prior: Mapping[str, float],
     multi: bool,
 ) -> Result:  # fmt: skip
     tokens = sum(choice.input_tokens for choice in choices)
     read = [
-        (calibrate(choice.scores, config=config, prior=prior, multi=multi), choice.input_tokens) for choice in choices
+        (_calibration.calibrate(choice.scores, config=config, prior=prior, multi=multi), choice.input_tokens)
+        for choice in choices
     ]
     scores = {label: sum(found[label] * size for found, size in read) / tokens for label in read[0][0]}
     label = max(scores, key=lambda name: scores[name])
