@@ -41,4 +41,4 @@ def request(task: Task[Any], values: Mapping[str, Any]) -> Request:
     options: dict[str, Any] = {}
     for group in (task.options, *SHARED):
         options |= given(group, values)
-    return Request(task.name, settings | ({"options": options} if options else {}))
+    return Request(task.name, task.read(settings | ({"options": options} if options else {})))

@@ -43,6 +43,10 @@ def _as_it_is(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     return config
 
 
+def _as_given(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return settings
+
+
 def _no_routes(run: RunOptions[Any]) -> Routes:
     return Routes()
 
@@ -82,6 +86,8 @@ class Task(Generic[OptionsT]):
     """Whether it puts labels on texts, which a classifier can do."""
     combine: bool = False
     """Whether standard input and TEXT make one prompt."""
+    read: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
+    """Reads the files that the flags name: they may be pipes that this process alone has."""
     prepare: Callable[[RunConfig[OptionsT]], RunConfig[OptionsT]] = _as_it_is
     """Settles what depends on several settings. Raises UsageError for those that make no sense together."""
     routes: Callable[[RunOptions[OptionsT]], Routes] = _no_routes

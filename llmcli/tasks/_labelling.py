@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -66,7 +66,6 @@ class Options:
 
 
 L = TypeVar("L", bound=Options)
-Prepare = Callable[["RunConfig[L]"], "RunConfig[L]"]
 
 
 def prepare(config: RunConfig[L]) -> RunConfig[L]:
@@ -224,7 +223,7 @@ def _result(
                   truncated=fit.truncated, record=record)  # fmt: skip
 
 
-def task(name: str, *, help: str, options: type[L], answer: Answer[L], prepare: Prepare[L]) -> Task[L]:
+def task(name: str, *, help: str, options: type[L], answer: Answer[L]) -> Task[L]:
     """A task that puts labels on texts."""
     return Task(
         name=name, help=help, options=options, answer=answer, prepare=prepare, routes=routes, text=text,

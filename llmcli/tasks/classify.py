@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.errors import UsageError
 from llmcli.tasks import _labelling
@@ -67,18 +67,16 @@ def answer(
 def _labels(config: RunConfig[Options]) -> list[Label]:
     """The labels of the options or of a YAML file: names, or objects as in ``schemas.Label``."""
     own = config.options
-    if own.labels and own.labels_file:
-        raise UsageError("--labels and --labels-file exclude each other")
-    if own.labels_file:
+    labels = list(config.settings.labels or [])
+    if own.labels_file:  # of config.yaml; that of the command line has been read
         labels = _of_file(own.labels_file)
     elif own.labels:
         from llmcli.config.schemas import Label
 
         labels = [Label(name=name.strip()) for name in own.labels.split(",") if name.strip()]
-    else:
-        labels = list(config.settings.labels or [])
     names = [label.name for label in labels]
-    if (own.labels or own.labels_file) and (len(names) < 2 or len(set(names)) < len(names)):
+    given = own.labels or own.labels_file or config.origins.get("labels") == "flag"
+    if given and (len(names) < 2 or len(set(names)) < len(names)):
         raise UsageError("labels must be two names or more, each given once", hint="give --labels a,b,c")
     for name, text in _said(own.describe, names, option="--describe"):
         at = names.index(name)
@@ -87,6 +85,18 @@ def _labels(config: RunConfig[Options]) -> list[Label]:
         at = names.index(name)
         labels[at] = labels[at].model_copy(update={"examples": [*labels[at].examples, text]})
     return labels
+
+
+def read(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The labels of --labels-file in its place. Raises ConfigError, UsageError."""
+    options = dict(settings.get("options", {}))
+    path = options.pop("labels_file", None)
+    if path is None:
+        return settings
+    if "labels" in options:
+        raise UsageError("--labels and --labels-file exclude each other")
+    labels = [label.model_dump(exclude_defaults=True) for label in _of_file(path)]
+    return {**settings, "options": options, "labels": labels}
 
 
 def _of_file(path: Path) -> list[Label]:
@@ -109,9 +119,10 @@ def _said(given: list[str], names: list[str], *, option: str) -> Iterator[tuple[
         yield name, text
 
 
-TASK = _labelling.task(
-    "classify",
-    help="""Put one of your labels on each text, with a score from 0 to 1.
+TASK = replace(
+    _labelling.task(
+        "classify",
+        help="""Put one of your labels on each text, with a score from 0 to 1.
 
     A causal model weighs the labels by their likelihood, its own preference taken back; a zero-shot (NLI)
     checkpoint by entailment; a classifier brings its own labels.
@@ -122,7 +133,9 @@ TASK = _labelling.task(
 
     Example: llmcli classify --labels-file labels.yaml --multi --threshold 0.5 < text.txt
     """,
-    options=Options,
-    answer=answer,
+        options=Options,
+        answer=answer,
+    ),
     prepare=prepare,
+    read=read,
 )

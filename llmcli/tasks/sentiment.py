@@ -19,5 +19,4 @@ TASK = _labelling.task(
     """,
     options=_labelling.Options,
     answer=_labelling.answer,
-    prepare=_labelling.prepare,
 )

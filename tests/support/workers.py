@@ -54,7 +54,7 @@ def alive(folder: Path) -> list[int]:
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if mine and (b"llmcli.worker" in command or b"tests.support import workers" in command):
+        if mine and (b"llmcli.cli.serving" in command or b"tests.support import workers" in command):
             found.append(int(process.name))
     return found
 

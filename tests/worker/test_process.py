@@ -336,7 +336,7 @@ def test_a_bug_in_the_worker_is_a_bug(cli: Callable[..., Done], place: Path):
 def test_lost_between_windows(cli: Callable[..., Done], fake: FakeModel, place: Path):
     """The batch goes on in this process; every row is answered once."""
     workers.start("dies")
-    done = cli("sentiment", "--lines", "-v", "-q", stdin="good\nbad\n" * 150)
+    done = cli("sentiment", "--lines", "-v", stdin="good\nbad\n" * 150)
     assert (done.code, done.out) == (0, "positive\t0.9896\nnegative\t0.8843\n" * 150)
     assert "llmcli: the worker was lost (it hung up); working in this process\n" in done.err
     assert len(fake.prompts) == 300 - 128
