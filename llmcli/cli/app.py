@@ -26,14 +26,16 @@ def parse(arguments: list[str]) -> Request | int:
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except typer.TyperException as error:
-        raise _usage(error) from error
+        raise _usage(error, arguments) from error
     return found if isinstance(found, Request | int) else 0
 
 
-def _usage(error: Any) -> UsageError:
+def _usage(error: Any, arguments: list[str]) -> UsageError:
     context = getattr(error, "ctx", None)
     hint = f"see {context.command_path} --help" if context else ""
     said = error.format_message() if hasattr(error, "format_message") else str(error)
+    if "extra argument" in said and not {"-i", "--input"}.isdisjoint(arguments):
+        hint = "each file has its own -i"  # the shell made several arguments of -i *.txt
     return UsageError(said or "no command given", hint=hint)
 
 

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 import signal
 import sys
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
 
-from llmcli import tasks
-from llmcli.errors import InputError, LlmcliError, OutputError, RowsFailed
-from llmcli.reports import say
+from llmcli.cli import signals
+from llmcli.cli.signals import die
 
+TYPE_CHECKING = False  # typing itself is not imported before main() has begun
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
 
     from llmcli.cli.progress import Preparing, Rows
     from llmcli.config.run_config import RunOptions
     from llmcli.data.writer import Writer
+    from llmcli.errors import LlmcliError
     from llmcli.run.records import Result
     from llmcli.worker.client import Opened
 
 
 def main() -> NoReturn:
     """Run the command line; exits by code, or by the real signal."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.end_at_once()
+    _open_closed()
+    from llmcli.errors import LlmcliError
+
     try:
         code: int | str | None = _run(sys.argv[1:])
         _flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # Typer's way to say that it was aborted
         die(signal.SIGINT)
-    except (Terminated, BrokenPipeError) as error:
-        die(signal.SIGTERM if isinstance(error, Terminated) else signal.SIGPIPE)
+    except BrokenPipeError:
+        die(signal.SIGPIPE)
     except LlmcliError as error:
         code = _report(error)
     except SystemExit as error:
@@ -43,14 +44,27 @@ def main() -> NoReturn:
         code = error.code
     except Exception as error:
         code = _report(LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it"))
-    if code == 128 + signal.SIGINT:
-        die(signal.SIGINT)
     # What could not be flushed must not be tried again at the interpreter's exit.
     _quit(code if isinstance(code, int) else 0)
 
 
+def _open_closed() -> None:
+    """Put /dev/null where a standard stream is closed: a file opened there would get what a C library prints.
+
+    Python's own stream stays None: it says that nothing can be read, or written, there.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+
+
 def _run(arguments: list[str]) -> int:
     """Run a command line. A worker that runs has it parsed already, and its code imported."""
+    from functools import partial
+
+    from llmcli import tasks
     from llmcli.worker import client
 
     if arguments and arguments[0] in tasks.names():
@@ -60,18 +74,19 @@ def _run(arguments: list[str]) -> int:
     from llmcli.cli import app
 
     parsed = app.parse(arguments)
-    return parsed if isinstance(parsed, int) else execute(partial(client.open_session, parsed))
+    if not isinstance(parsed, int):
+        return execute(partial(client.open_session, parsed), asked=parsed.options)
+    if sys.stdout is None:
+        from llmcli.errors import OutputError
 
-
-class Terminated(BaseException):
-    """SIGTERM came: like KeyboardInterrupt, it lets what is open be closed."""
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise Terminated
+        raise OutputError("standard output is closed", code="closed")
+    return parsed
 
 
 def _quit(code: int) -> NoReturn:
+    import gc
+
+    signals.settle()
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -89,40 +104,44 @@ def _flush() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        from llmcli.errors import OutputError
+
         raise OutputError(f"standard output: {error.strerror}", code="write") from error
 
 
-def die(number: signal.Signals) -> NoReturn:
-    """End by the signal itself, so that a shell loop stops with us."""
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    os._exit(128 + number)
-
-
 def _report(error: LlmcliError) -> int:
+    from llmcli.reports import say
+
     if "--debug" in sys.argv:
         import traceback
 
-        traceback.print_exc()
+        say(traceback.format_exc().rstrip())
     say(error.line())
     return error.exit_code
 
 
-def execute(open_session: Callable[[Preparing], Opened]) -> int:
-    """Run a task, and give the exit code. Errors of the whole run are raised."""
+def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, Any] | None = None) -> int:
+    """Run a task, and give the exit code. Errors of the whole run are raised.
+
+    ``asked``: the command line's options, which hold until all settings are resolved.
+    """
+    import contextlib
+
+    from llmcli import tasks
     from llmcli.cli import progress
     from llmcli.data import readers
     from llmcli.data.writer import Writer
+    from llmcli.errors import InputError
     from llmcli.run import runner
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     with contextlib.ExitStack() as stack:
-        report = stack.enter_context(progress.preparing())
+        report = stack.enter_context(progress.preparing(asked or {}))
         opened = open_session(report)
         run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
         task, output = tasks.get(run.task), run.output
-        report.settle(quiet=output.quiet, bar=not output.no_progress)
+        report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
         total = readers.count(run) if run.batch and not output.quiet else None
         journal = None
         if (place := run.journal) is not None:
@@ -130,11 +149,16 @@ def execute(open_session: Callable[[Preparing], Opened]) -> int:
 
             journal = stack.enter_context(Journal(place, output=output, fingerprint=session.fingerprint))
         with (
-            progress.Rows(total=total, quiet=output.quiet or not run.batch, bar=not output.no_progress) as rows,
+            progress.Rows(report, total=total, quiet=output.quiet, batch=run.batch,
+                          earlier=journal.finished if journal else 0) as rows,
             Writer(run, task) as writer,
-        ):
+        ):  # fmt: skip
+            records = rows.reading(readers.read(run))
+            if journal is not None:
+                patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
+                records = stack.enter_context(patience).between(records)
             emit = writer.emit if writer.streams and not run.batch else None
-            results = runner.run(session, readers.read(run), journal=journal, emit=emit, row_fields=task.row_fields)
+            results = runner.run(session, records, journal=journal, emit=emit, row_fields=task.row_fields)
             for result in results:
                 _one(run, result, rows, writer)
             if not rows.rows:
@@ -146,6 +170,8 @@ def execute(open_session: Callable[[Preparing], Opened]) -> int:
 
 def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> None:
     """Write one result; raise where it ends the run."""
+    from llmcli.errors import RowsFailed
+
     if result.error and not run.batch:
         raise result.error
     rows.count(result)
@@ -156,6 +182,9 @@ def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> No
 
 
 def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
+    from llmcli.errors import RowsFailed
+    from llmcli.reports import say
+
     output = run.output
     if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
         say(f"llmcli: {rows.summary(output.output or 'standard output')}")

@@ -72,7 +72,7 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
     from llmcli.cli import progress
     from llmcli.models import manifest, names, store
 
-    with progress.preparing(quiet=quiet, bar=True) as report:
+    with progress.preparing({"quiet": quiet}) as report:
         model = names.named(names.chosen().aliases.get(name, name))
         if model is not None:
             report.introduce(model.name, model.introduction)

@@ -1,144 +1,195 @@
-"""What the user sees while a model is made ready and while rows are done: a bar on a terminal, lines elsewhere."""
+"""What the user sees of a model being made ready, and of rows being done: a status line, or lines off a terminal."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from llmcli.reports import say
-from llmcli.run.records import Result
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from llmcli.cli import status
+from llmcli.reports import LOADING, READY, say
+from llmcli.run.records import Record, Result
 
 
 @contextlib.contextmanager
-def preparing(*, quiet: bool = False, bar: bool = True) -> Iterator[Preparing]:
-    """A report for the first use of a model."""
-    with contextlib.ExitStack() as stack:
-        report = Preparing(stack)
-        report.settle(quiet=quiet, bar=bar)
+def preparing(options: Mapping[str, Any]) -> Iterator[Preparing]:
+    """A report for the first use of a model. ``options``: quiet, no_progress and verbose, as far as they are given."""
+    report = Preparing()
+    report.settle(quiet=bool(options.get("quiet")), bar=not options.get("no_progress"))
+    with status.Line(report.text) if status.terminal() else contextlib.nullcontext():
         yield report
 
 
 class Preparing:
-    """Called with a stage and the share of the work done (0-1); the first call tells of the model and its licence."""
+    """Called with a stage and the share of the work done (0-1). Of a model that is fetched it tells the licence."""
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self._stack = stack
-        self._quiet = self._bar = False
-        self._name, self._lines = "", list[str]()
-        self._update: Callable[[str, float], None] | None = None
+    def __init__(self) -> None:
+        self._quiet, self._bar, self._verbose = False, True, False
+        self._name, self._where, self._lines = "", "", list[str]()
+        self._stage, self._since = "starting", time.monotonic()
+        self.busy = False
+        self.ready = self._since
+        """When the model was last ready, in seconds of the monotonic clock."""
+        self.work: Callable[[], str] | None = None
+        """What is done while nothing is prepared."""
 
-    def settle(self, *, quiet: bool, bar: bool) -> None:
-        """Say how much is to be shown."""
-        self._quiet, self._bar = quiet, bar and sys.stderr is not None and sys.stderr.isatty()
+    def settle(self, *, quiet: bool, bar: bool, verbose: bool = False) -> None:
+        """Say how much is to be shown. ``bar``: a status line, where there is a terminal."""
+        self._quiet, self._bar, self._verbose = quiet, bar and not quiet, verbose
+        if verbose:
+            say(f"llmcli: {self._name}, in {self._where}")
 
-    def introduce(self, name: str, lines: list[str]) -> None:
-        """Say which model it is, and the lines that the user is told first."""
-        self._name, self._lines = name, lines
+    def introduce(self, name: str, lines: list[str], *, where: str = "this process") -> None:
+        """Say which model it is, the lines that the user is told first, and where it works."""
+        self._name, self._lines, self._where = name, lines, where
 
     def __call__(self, stage: str, share: float) -> None:
         """Show how far it is."""
-        if self._quiet:
+        if stage.startswith(READY):
+            self.busy, self.ready = False, time.monotonic()
+            if self._verbose:
+                say(f"llmcli: {stage}")
             return
-        if self._update is None:
-            self._update = self._start()
-        self._update(stage, share)
+        if stage != LOADING and not self._quiet:
+            for line in self._lines:
+                say(f"llmcli: {line}")
+            self._lines = []
+        if not self.busy:
+            self.busy, self._since = True, time.monotonic()
+        self._stage = f"{self._name}: {stage}" + (f" {share:.0%}" if share else "")
 
-    def _start(self) -> Callable[[str, float], None]:
-        for line in self._lines:
-            say(f"llmcli: {line}")
+    def text(self) -> str:
+        """What goes on, for the status line; empty where nothing is to be shown."""
         if not self._bar:
-            return lambda stage, share: None
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        bar = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
-            console=Console(stderr=True), transient=True,
-        )  # fmt: skip
-        self._stack.enter_context(bar)
-        task = bar.add_task(self._name, total=1.0)
-
-        def update(stage: str, share: float) -> None:
-            bar.update(task, description=f"{self._name}: {stage}", completed=share)
-            if share >= 1.0:
-                bar.stop()
-
-        return update
+            return ""
+        if not self.busy and self.work is not None:
+            return self.work()
+        return f"{self._stage}, {clock(time.monotonic() - self._since)}"
 
 
 EVERY = 15.0
 """Seconds between two lines of progress where there is no terminal."""
+ENOUGH = 5
+"""Rows, and seconds, from which the time left is estimated."""
+RECENT = 60.0
+"""Seconds whose rows tell how quick it is."""
+
+
+class Rate:
+    """How quick it was of late. Rows come in windows, all of one at a time."""
+
+    def __init__(self, start: float) -> None:
+        self._marks = deque([(start, 0)])
+
+    @property
+    def rows(self) -> int:
+        """The rows that were counted."""
+        return self._marks[-1][1]
+
+    def begin(self, start: float) -> None:
+        """Count time from here on, unless a row was counted."""
+        if not self.rows and start > self._marks[0][0]:
+            self._marks[0] = (start, 0)
+
+    def count(self, now: float) -> None:
+        """One more row was worked on."""
+        rows = self.rows + 1
+        if len(self._marks) > 1 and now - self._marks[-2][0] < 1.0:
+            self._marks.pop()
+        self._marks.append((now, rows))
+        while len(self._marks) > 2 and now - self._marks[1][0] > RECENT:
+            self._marks.popleft()
+
+    @property
+    def per_second(self) -> float | None:
+        """Rows a second; None where too few were counted, or in too short a time."""
+        (start, before), (end, rows) = self._marks[0], self._marks[-1]
+        return (rows - before) / (end - start) if rows >= ENOUGH and end - start >= ENOUGH else None
 
 
 class Rows:
-    """The rows of a batch: a bar on a terminal, a line now and then elsewhere, and a closing summary."""
+    """The rows of a run: what the status line says of them, a line now and then elsewhere, and a closing summary.
 
-    def __init__(self, *, total: int | None, quiet: bool, bar: bool) -> None:
-        terminal = sys.stderr is not None and sys.stderr.isatty()
-        self._total, self._quiet, self._bar = total, quiet, bar and terminal and not quiet
-        self._progress: Progress | None = None
-        self._start = self._said = time.monotonic()
+    ``total``: how many there will be, where that is known. ``earlier``: how many the journal holds from an earlier run.
+    """
+
+    def __init__(self, report: Preparing, *, total: int | None, quiet: bool, batch: bool, earlier: int = 0) -> None:
+        self._report, self._total, self._batch, self._earlier = report, total, batch, earlier
+        self._lines = batch and not quiet and not status.terminal()
+        self._start = self._said = self._since = time.monotonic()
+        self._rate = Rate(self._start)
+        self._read, self._working = 0, False
         self.rows = self.failed = self.tokens = 0
 
     def __enter__(self) -> Rows:
+        self._report.work = self.text
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._report.work = None
+
+    def reading(self, records: Iterator[Record]) -> Iterator[Record]:
+        """The records; between them it is known whether one is awaited or worked on."""
+        while True:
+            self._working, self._since = False, time.monotonic()
+            record = next(records, None)
+            self._working, self._since = True, time.monotonic()
+            if record is None:
+                return
+            self._read += 1
+            yield record
 
     def count(self, result: Result) -> None:
         """One more row is done."""
+        now = time.monotonic()
         self.rows += 1
         self.failed += result.error is not None
         self.tokens += result.input_tokens + result.output_tokens
-        if self._bar:
-            self._draw()
-        elif not self._quiet and time.monotonic() - self._said > EVERY:
-            self._said = time.monotonic()
+        if result.resumed:
+            self._rate.begin(now)
+        else:
+            self._rate.begin(self._report.ready)
+            self._rate.count(now)
+        if self._lines and now - self._said > EVERY:
+            self._said = now
             say(f"llmcli: {self.state()}")
 
+    def text(self) -> str:
+        """What goes on with the rows, for the status line."""
+        seconds = clock(time.monotonic() - self._since)
+        if not self._working:
+            what = f"waiting for input, {seconds}"
+        elif not self._batch:
+            return f"working, {seconds}"
+        else:
+            first, last = self.rows + 1, max(self._read, self.rows + 1)
+            what = f"row {first:,}, {seconds}" if first == last else f"rows {first:,}-{last:,}, {seconds}"
+        return f"{self.state()}; {what}" if self.rows else what
+
     def state(self) -> str:
-        """Rows, rows a second, tokens a second, time left, failures: in words."""
-        seconds = max(time.monotonic() - self._start, 1e-6)
-        known = f" of {self._total}" if self._total else ""
-        parts = [
-            f"{self.rows:,}{known} rows",
-            f"{self.rows / seconds:.1f} rows/s",
-            f"{self.tokens / seconds:,.0f} tok/s",
-        ]
-        if self._total and 0 < self.rows < self._total:
-            parts.append(f"{_clock(seconds / self.rows * (self._total - self.rows))} left")
-        return ", ".join([*parts, *([f"{self.failed} failed"] if self.failed else [])])
+        """Rows, rows a second, time left, failures: in words. The rate is that of rows that are worked on now."""
+        known = f" of {self._total:,}" if self._total and self._total >= self.rows else ""
+        parts = [f"{self.rows:,}{known} rows"]
+        if rate := self._rate.per_second:
+            parts.append(f"{rate:.1f} rows/s")
+            if known and self.rows < (self._total or 0):
+                parts.append(f"{clock(((self._total or 0) - self.rows) / rate)} left")
+        return ", ".join([*parts, *([f"{self.failed:,} failed"] if self.failed else [])])
 
     def summary(self, target: object) -> str:
         """What was done, at the end."""
         ok, seconds = self.rows - self.failed, time.monotonic() - self._start
-        return f"{ok:,} rows ok, {self.failed:,} failed, {self.tokens:,} tokens, {_clock(seconds)}: {target}"
+        return f"{ok:,} rows ok, {self.failed:,} failed, {self.tokens:,} tokens, {clock(seconds)}: {target}"
 
-    def _draw(self) -> None:
-        if self._progress is None:
-            self._progress = _bar()
-            self._progress.start()
-            self._row = self._progress.add_task("", total=self._total)
-        self._progress.update(self._row, completed=self.rows, description=self.state())
+    def saved(self) -> str:
+        """What an interrupted run leaves in its journal, in words; empty where that is nothing."""
+        rows = max(self.rows, self._earlier)
+        return f"{rows:,} row{'s' if rows > 1 else ''} kept, --resume goes on" if rows else ""
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time for people: ``4.1 s``, ``0:01:25``."""
     whole = round(seconds)
     return f"{seconds:.1f} s" if seconds < 10 else f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-
-
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    return Progress(
-        BarColumn(bar_width=24), TextColumn("{task.description}"), console=Console(stderr=True), transient=True
-    )

@@ -102,9 +102,11 @@ class OutputOptions:
     quiet: Annotated[bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)] = (
         False
     )
-    verbose: Annotated[bool, Option("--verbose", "-v", help="Say on stderr what is used.", rich_help_panel=OUTPUT)] = (
-        False
-    )
+    verbose: Annotated[
+        bool,
+        Option("--verbose", "-v", help="Say on stderr which model answers: in which process, from which folder, on "
+               "which device, in which number format.", rich_help_panel=OUTPUT),
+    ] = False  # fmt: skip
     no_progress: Annotated[bool, Option("--no-progress", help="No progress bar.", rich_help_panel=OUTPUT)] = False
     debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)] = False
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import fcntl
 import fnmatch
 import os
 import stat
 import sys
+import termios
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,13 @@ from typing import Any
 
 from llmcli.config.run_config import RunOptions
 from llmcli.data.lines import LineReader
-from llmcli.errors import InputError, UsageError
+from llmcli.errors import InputError, UsageError, one_line
+from llmcli.reports import say
 from llmcli.run import records
 from llmcli.run.records import Record, bad, check
+
+SHELLS = ("sh", "ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "zsh")
+"""Programs whose loops read standard input line by line."""
 
 
 def read(run: RunOptions[Any]) -> Iterator[Record]:
@@ -26,18 +32,23 @@ def read(run: RunOptions[Any]) -> Iterator[Record]:
     """
     source = run.source
     text = None if source.text == "-" else source.text
+    if text is not None and not run.output.quiet:
+        _suspect(text)
     if source.input and text is not None and not run.combine:
-        raise UsageError("both TEXT and --input were given", hint="give one of them")
+        raise UsageError("both TEXT and --input were given", hint="give one of them; each file has its own -i")
     if source.input:
         yield from _files(run, prompt=text)
-    elif text is not None and not (run.combine and _piped()):
+    elif text is not None and not (run.combine and _piped() and not _left(quiet=run.output.quiet)):
         yield from _literal(text, by_line=run.format == "lines")
     else:
         yield from _stdin(run, prompt=text)
 
 
 def count(run: RunOptions[Any]) -> int | None:
-    """About how many records the input holds, where that is known before it is read: files, not pipes."""
+    """How many records the input holds, where that is known before it is read: files, not pipes.
+
+    None for a table with quotes too: a quoted cell may hold line breaks.
+    """
     paths = run.source.input
     if not paths or any(not path.is_file() and not path.is_dir() for path in paths):
         return None
@@ -50,6 +61,8 @@ def count(run: RunOptions[Any]) -> int | None:
     for file in files:
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
+                if run.format in DELIMITED and b'"' in block:
+                    return None
                 rows += block.count(b"\n")
     return max(rows - (len(files) if run.format in DELIMITED else 0), 1)
 
@@ -67,6 +80,31 @@ def _piped() -> bool:
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _left(*, quiet: bool) -> bool:
+    """Whether standard input is left to a loop that reads it too, as ``while read line; do llmcli ...`` does.
+
+    A loop's file was read from already; a loop's pipe is the calling shell's own standard input.
+    """
+    try:
+        ours, caller = os.fstat(0), Path(f"/proc/{os.getppid()}")
+        if stat.S_ISREG(ours.st_mode):
+            shared = os.lseek(0, 0, os.SEEK_CUR) > 0
+        else:
+            shared = os.path.samestat(ours, (caller / "fd/0").stat()) and (caller / "exe").readlink().name in SHELLS
+        waiting = fcntl.ioctl(0, termios.FIONREAD, b"\0" * 4)
+    except OSError:  # no /proc, or another user's caller
+        return False
+    if shared and any(waiting) and not quiet:
+        say("llmcli: standard input is left to the calling shell; with -i - it is read here")
+    return shared
+
+
+def _suspect(text: str) -> None:
+    """Say so where a TEXT is the name of a file: its content was meant, most likely."""
+    if len(text.split()) == 1 and (os.path.isfile(text) or ("/" in text and os.path.isdir(text))):
+        say(f"llmcli: {one_line(text)} is taken as the text itself; with -i it is read")
 
 
 def _stdin(run: RunOptions[Any], *, prompt: str | None) -> Iterator[Record]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any, Protocol, TextIO
 
 from llmcli.config.run_config import RunOptions
 from llmcli.errors import OutputError
-
-_ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+from llmcli.reports import above
 
 
 class Sink(Protocol):
@@ -52,7 +50,7 @@ class Standard:
 
     def put(self, content: str, *, name: str = "") -> None:
         """See Sink."""
-        with reported(None):
+        with reported(None), above(sys.stdout, ends=content.endswith("\n")):
             sys.stdout.write(content)
             sys.stdout.flush()
 
@@ -124,11 +122,6 @@ class Folder:
 
     def close(self, *, whole: bool) -> None:
         """See Sink."""
-
-
-def without_escapes(text: str) -> str:
-    """A text without what a terminal would take for a command: a model, or a file's author, can write such."""
-    return re.sub(_ESCAPES, "", text)
 
 
 @contextlib.contextmanager

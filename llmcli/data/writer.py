@@ -9,7 +9,7 @@ from typing import Any, Self
 from llmcli.config.run_config import RunOptions
 from llmcli.data import rendering, sinks
 from llmcli.errors import one_line
-from llmcli.reports import say
+from llmcli.reports import RowErrors, plain, say
 from llmcli.run.records import Result
 from llmcli.run.task import Task
 
@@ -28,6 +28,7 @@ class Writer:
         aside = self._routes.aside
         self._aside = _Output(run, task, aside, rows=True) if aside is not None else None
         self._said: set[str] = set()
+        self._errors = RowErrors()
         self.asked = self.set_aside = 0
 
     @property
@@ -52,6 +53,7 @@ class Writer:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        self._errors.close()
         self._out.sink.close(whole=kind is None)
         if self._aside:
             self._aside.sink.close(whole=kind is None)
@@ -63,7 +65,7 @@ class Writer:
     def write(self, result: Result) -> None:
         """Print one result, and its notices or its error."""
         if result.error:
-            say(result.error.line())
+            self._errors.say(result.error)
         elif self._aside and self._routes.sets_aside(result):
             self.set_aside += 1
             self._aside.write(result)
@@ -103,7 +105,7 @@ class _Output:
 
     def _clean(self, content: str) -> str:
         """Nothing that a terminal would take for a command reaches it; a pipe gets the text as it is."""
-        return sinks.without_escapes(content) if self.sink.terminal else content
+        return plain(content) if self.sink.terminal else content
 
     def _context(self, result: Result) -> str:
         """What stands around an answer, dimmed, for people."""

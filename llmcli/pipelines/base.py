@@ -26,6 +26,7 @@ class HeadModel:
         self.model = model
         self.encoder = encoder
         self.context_window = window
+        self.running = ""
         self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
 
     def batched(

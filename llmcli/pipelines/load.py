@@ -14,7 +14,7 @@ from llmcli.config.run_config import AnyConfig
 from llmcli.errors import UsageError
 from llmcli.models import devices, loading, store
 from llmcli.pipelines.protocol import Model
-from llmcli.reports import Report
+from llmcli.reports import LOADING, Report
 
 KINDS = {
     "causal": "CausalModel",
@@ -32,6 +32,7 @@ def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | No
     Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).
     """
     folder = store.checkpoint(config.model, offline=config.offline, report=report)
+    report(LOADING, 0.0)
     collected = gc.isenabled()
     gc.disable()  # nothing of what is imported and read is garbage: looking for some takes 0.3 s
     try:
@@ -65,6 +66,8 @@ def _load(folder: Path, config: AnyConfig, watch: Callable[[Any], None] | None) 
         options["codes"] = config.model.language_codes
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
     loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
+    form = ", int8" if _quantized(config, str(model.device.type)) else ""
+    loaded.running = f"{folder}, {model.device}, {str(model.dtype).removeprefix('torch.')}{form}"
     return loaded
 
 

@@ -57,6 +57,9 @@ class Span:
 class Model(Protocol):
     """A loaded model."""
 
+    running: str
+    """How it runs, for people: the checkpoint's folder, device, number format, and whether it is rounded."""
+
     @property
     def context_window(self) -> int:
         """The most tokens of prompt and answer together."""

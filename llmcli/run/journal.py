@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +39,8 @@ class Journal:
         self._index.execute("CREATE TABLE done (key TEXT PRIMARY KEY, packed TEXT) WITHOUT ROWID")
         self.seed = secrets.randbits(31)
         """The seed of sampling where the user gave none: a resumed run draws the same text."""
+        self.finished = 0
+        """How many rows an earlier run left, that this one need not run."""
 
     def __enter__(self) -> Journal:
         try:
@@ -76,6 +79,7 @@ class Journal:
                 )
             if self._resumed:
                 self._compare(first["fingerprint"])
+                self.finished = finished
                 self.seed = first["seed"]
                 self._stream.truncate(self._whole)
                 return
@@ -120,7 +124,7 @@ class Journal:
         row = self._index.execute("SELECT packed FROM done WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
-        result = unpack(json.loads(row[0]), record)
+        result = replace(unpack(json.loads(row[0]), record), resumed=True)
         return None if result.error and self._retry else result
 
     def add(self, keys: Sequence[str], results: Sequence[Result]) -> None:

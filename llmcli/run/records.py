@@ -52,6 +52,8 @@ class Result:
     notices: tuple[str, ...] = ()
     record: Record | None = None
     error: LlmcliError | None = None
+    resumed: bool = False
+    """Whether an earlier run made it."""
 
     @property
     def status(self) -> str:

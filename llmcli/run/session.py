@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmcli.errors import ROW_ERRORS, ModelError
+from llmcli.reports import LOADING, READY
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
 
@@ -76,7 +77,9 @@ class Local:
         """See Session. A row that fails is tried apart from its neighbours."""
         if self._loaded is None:
             self._check()
+            self._report(LOADING, 0.0)
             self._loaded = (self._load or _loader())(self.config, report=self._report)
+            self._report(f"{READY}: {self._loaded.running}", 1.0)
         try:
             return self._task.answer(self._loaded, self.config, records, emit=emit)
         except ROW_ERRORS as error:

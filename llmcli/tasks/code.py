@@ -175,7 +175,8 @@ TASK = Task(
     help="""Write the code that a text asks for, and nothing but the code; or explain piped code.
 
     Python is checked by parsing, never run: an answer that does not parse is cut to what does, or made again, or
-    flagged on standard error ('parses' in JSON). Piped text and TEXT make one prompt, the piped text first.
+    flagged on standard error ('parses' in JSON). Piped text and TEXT make one prompt, the piped text first;
+    what a 'while read' loop reads is left to it.
 
     Example: echo "a function that returns the n-th Fibonacci number" | llmcli code --lang python
 

@@ -98,7 +98,8 @@ TASK = Task(
     help="""Answer a prompt (chat model) or continue a text (base model).
 
     A chat model continues a prompt that breaks off ("Once upon a time"). The text appears as it is made.
-    Piped text and TEXT make one prompt, the piped text first.
+    Piped text and TEXT make one prompt, the piped text first; what the calling shell reads itself, as in a
+    'while read' loop, is left to it ('-i -' reads it all the same).
 
     Example: llmcli generate "Write a haiku about the sea"
 

@@ -78,7 +78,7 @@ def _here_alone(argument: str) -> bool:
 def attach(ready: Ready, report: Introduced) -> Opened:
     """The session that a worker has opened."""
     message = ready.message
-    report.introduce(message["model"], message["introduction"])
+    report.introduce(message["model"], message["introduction"], where=f"the worker (pid {ready.channel.hello['pid']})")
     return Opened(protocol.unpack_run(message["run"]), Remote(ready, report=report))
 
 

@@ -88,7 +88,7 @@ def ask(name: str, place: int) -> tuple[Answer, bool]:
     asked = [Record(id=row, text=TEXTS[(place + row) % len(TEXTS)]) for row in range(rows)]
     heard: list[str] = []
     with (
-        progress.preparing(quiet=True, bar=False) as report,
+        progress.preparing({"quiet": True}) as report,
         contextlib.closing(client.open_session(request, report).session) as session,
     ):
         emit = heard.append if "streamed" in name else None

@@ -100,7 +100,7 @@ def _model() -> float:
     """Seconds of a request on a session that is open: the model's time, and a frame each way."""
     request = Request("sentiment", {"options": {"worker": True}})
     with (
-        progress.preparing(quiet=True, bar=False) as report,
+        progress.preparing({"quiet": True}) as report,
         contextlib.closing(client.open_session(request, report).session) as session,
     ):
         start = time.perf_counter()
