@@ -271,12 +271,3 @@ class ModelConfig(Strict):
     def abilities(self) -> str:
         """The tasks that it can do, for people."""
         return ", ".join(self.supported_tasks or self.facts.tasks) or "do any task"
-
-    @property
-    def introduction(self) -> list[str]:
-        """What the user is told when the model is made ready."""
-        size = f" ({self.size})" if self.size else ""
-        lines = [f"preparing {self.name}{size}, once; this takes a minute"]
-        if self.license:
-            lines.append(f"licence: {self.license.name} {self.license.url} {self.license.notice}".rstrip())
-        return lines
