@@ -148,14 +148,14 @@ def add(
 
     model = describing.describe(names.find(checkpoint), offline=offline)
     path = Path(checkpoint)
-    name = name or (path.stem if path.suffix.lower() == ".gguf" else path.resolve().name).lower()
+    name = name or (path.stem if path.suffix.lower() == ".gguf" else path.absolute().name).lower()
     if not own.NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot be a model's name", hint="give --name of letters, digits and -_.")
     target = places.user() / "models" / f"{name}.yaml"
     if target.exists():
         raise UsageError(f"{target} is there already", hint="give another --name, or edit it")
-    values = {"name": name} | model.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude={"name"})
-    values |= {"pipeline": model.pipeline} | ({"chat": model.chat} if model.pipeline == "causal" else {})
+    said = {"name": name, "pipeline": model.pipeline} | ({"chat": model.chat} if model.pipeline == "causal" else {})
+    values = said | model.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude={"name"})
     chosen.write(target, _HEAD + yaml.safe_dump(values, sort_keys=False, allow_unicode=True) + _TAIL)
     typer.echo(str(target))
 
