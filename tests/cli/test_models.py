@@ -112,7 +112,9 @@ def on_terminal(*arguments: str) -> str:
     return b"".join(pieces).decode().replace("\r\n", "\n")
 
 
-def test_aliases_are_listed_printed_and_removed(cli, tiny_causal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_aliases_are_listed_printed_and_removed(
+    cli, tiny_causal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tiny_causal.parent)
     for short, name in (("fr", "opus-mt-en-fr"), ("hub", "org/thing"), ("mine", f"./{tiny_causal.name}"), ("f", "fr")):
         assert cli("models", "alias", short, name).code == 0
@@ -152,11 +154,17 @@ def test_what_cannot_be_is_refused(cli, tmp_path: Path, arguments: list[str], co
 
 
 def test_defaults_are_listed_and_removed(cli):
-    before = dict(line.split("\t") for line in cli("models", "default").out.splitlines())
+    def listed() -> dict[str, str]:
+        return dict(line.split("\t") for line in cli("models", "default").out.splitlines())
+
+    before = listed()
     cli("models", "alias", "small", "distilgpt2")
     assert cli("models", "default", "code", "small").code == 0
     assert cli("models", "alias", "small", "--remove").code == 0
-    assert dict(line.split("\t") for line in cli("models", "default").out.splitlines()) == {**before, "code": "distilgpt2"}
+    assert dict(line.split("\t") for line in cli("models", "default").out.splitlines()) == {
+        **before,
+        "code": "distilgpt2",
+    }
     assert cli("models", "default", "code", "--remove").code == 0
     assert cli("models", "default", "code").out.strip() == before["code"]
 

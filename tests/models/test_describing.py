@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from llmcli.config import places
-from llmcli.config.schemas import Generation, HubSource, ModelConfig, Source
+from llmcli.config.schemas import Generation, HubSource, License, ModelConfig, PackageSource, Source
 from llmcli.errors import ModelError
-from llmcli.models import describing, gguf_header, listing, names, small_files, store
+from llmcli.models import describing, gguf_header, listing, manifest, names, small_files, store
 from llmcli.reports import unheard
 from llmcli.run import resolve
 from tests.support.hub_server import COMMIT, Hub, ask, serve
@@ -276,3 +276,41 @@ def test_what_people_are_told(checkpoint: Callable[..., Path], name: str, kind: 
     assert told["languages"] == ("en to fr" if name == "marian" else "not told")
     size = sum(path.stat().st_size for path in checkpoint(name).iterdir())
     assert json.dumps(listing.details(described(str(checkpoint(name))))["disk"]) == str(size)
+
+
+def package(name: str, *files: str) -> Source:
+    return Source(package=PackageSource(requirements=[name], files=list(files), sha256="0" * 64))
+
+
+def test_what_is_said_before_a_model_is_made_ready():
+    """That something is fetched is said where it is."""
+    here, not_here = package("typer", "typer/__init__.py"), package("no-such-package-here==1", "x")
+    facts = {"size": "253 MB", "license": License(name="MIT", url="https://mit")}
+    said = {"preparing m, once; this takes a minute": here, "fetching m (253 MB), once; this takes a minute": not_here}
+    for line, source in (*said.items(), (list(said)[1], Source(hub=HubSource(repo="org/m")))):
+        assert store.introduction(ModelConfig(name="m", source=source, **facts)) == [line, "licence: MIT https://mit"]
+
+
+def test_an_installed_package_is_not_said_to_be_fetched():
+    stages: list[str] = []
+    model = ModelConfig(name="m", source=package("typer", "typer/__init__.py"))
+    with pytest.raises(ModelError, match="wrong checksum"):
+        store.checkpoint(model, offline=True, report=lambda stage, share: stages.append(stage))
+    assert stages == ["checking"]
+
+
+def test_what_was_converted_of_a_file_that_is_gone_is_listed_and_can_be_removed(cli, tiny_causal: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_causal, places.cache() / "models" / "old-0123456789ab")
+    manifest.write(folder, source=str(tmp_path / "old.gguf"))
+    row = next(row for row in listing.rows() if row.name == folder.name)
+    assert (row.pulled, row.source, row.tasks) == (True, str(tmp_path / "old.gguf"), "any task")
+    assert row.disk == sum(path.stat().st_size for path in folder.iterdir())
+    assert cli("models", "remove", folder.name).code == 0
+    assert not folder.exists()
+
+
+def test_a_model_that_is_removed_is_forgotten(cli, hub: Hub, tiny_causal: Path):
+    hub.repos["org/causal"] = tiny_causal
+    assert cli("models", "pull", "org/causal").code == 0
+    assert cli("models", "remove", "org/causal").code == 0
+    assert not describing.known(names.find("org/causal"))
