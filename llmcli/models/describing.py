@@ -48,10 +48,11 @@ def describe(model: ModelConfig, *, offline: bool = False) -> ModelConfig:
     """The model with all that its YAML leaves out, as its checkpoint tells it; what the YAML says, wins.
 
     Of a Hub repository that is not pulled, a few kB are fetched once, none of its weights. A package's YAML says all
-    itself. Raises ModelError for what is no checkpoint of a task, or is not known here where fetching is forbidden.
+    itself; where no file is, loading it will say so. Raises ModelError for what is no checkpoint of a task, or is not
+    known here where fetching is forbidden.
     """
-    said = model.model_fields_set
-    if model.source.package is not None or pairs.template(model) or said >= TOLD:
+    said, path = model.model_fields_set, model.source.path
+    if model.source.package is not None or pairs.template(model) or said >= TOLD or (path and not path.exists()):
         return model
     found = _found(model, offline=offline)
     if said & LANGUAGES:

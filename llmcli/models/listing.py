@@ -76,6 +76,8 @@ def described(model: ModelConfig) -> dict[str, str]:
 
 def kind(model: ModelConfig) -> str:
     """What sort of model it is."""
+    if "pipeline" not in model.model_fields_set:
+        return "not known: no checkpoint is there"
     if model.pipeline == "causal":
         return "chat model" if model.chat else "base model: it continues text"
     return KINDS[model.pipeline]

@@ -24,6 +24,8 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     target = folder(model.source, name=model.name)
     if target is None:
         assert model.source.path is not None  # a folder of the user's
+        if not model.source.path.is_dir():
+            raise ModelError(f"{model.source.path}: no such folder", code="no-model")
         return model.source.path
     if manifest.read(target) is None:
         make(model, target, offline=offline, report=report)

@@ -93,12 +93,18 @@ def test_the_list_is_a_table_on_a_terminal_and_plain_elsewhere(cli, tmp_path: Pa
     assert [line.split()[0] for line in lines[1:] if line[:1].strip()] == [row.split("\t")[0] for row in plain]
 
 
-def on_terminal(*arguments: str) -> str:
-    """What a command prints on a terminal of 200 columns, without the escapes of bold."""
+def test_a_row_takes_one_line_of_a_narrow_terminal(cli):
+    lines = on_terminal("models", "list", columns=80).splitlines()
+    names = [row.split("\t")[0] for row in cli("models", "list").out.splitlines()]
+    assert ([line.split()[0] for line in lines], max(map(len, lines)) <= 80) == (["name", *names], True)
+
+
+def on_terminal(*arguments: str, columns: int = 200) -> str:
+    """What a command prints on a terminal."""
     main, other = pty.openpty()
     done = subprocess.Popen(
         [sys.executable, "-m", "llmcli", *arguments], stdin=subprocess.DEVNULL, stdout=other,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
+        env=os.environ | {"COLUMNS": str(columns)},
     )  # fmt: skip
     os.close(other)
     pieces = []

@@ -196,6 +196,13 @@ def test_a_path_in_a_yaml_begins_at_the_file_or_at_home(
     assert user_yaml(tmp_path, f"source: {{path: {place}}}").source.path == folder / "checkpoint"
 
 
+def test_a_path_where_nothing_is(cli, tmp_path: Path):
+    model = user_yaml(tmp_path, "source: {path: /nope}")
+    assert listing.described(model)["kind"] == "not known: no checkpoint is there"
+    done = cli("sentiment", "-m", "mine", "good")
+    assert (done.code, done.err) == (4, "llmcli: error[no-model]: /nope: no such folder\n")
+
+
 def gguf_file(path: Path, **keys: str) -> Path:
     import gguf
 
