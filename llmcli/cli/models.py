@@ -17,7 +17,9 @@ from llmcli.errors import ModelError, OutputError, UsageError, one_line
 app = typer.Typer()
 app.command()(own.alias)
 app.command()(own.default)
-Name = Annotated[str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=options.matching_models)]
+Name = Annotated[
+    str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=options.matching_models)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a model.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
 

@@ -76,7 +76,7 @@ def described(model: ModelConfig) -> dict[str, str]:
 
 def kind(model: ModelConfig) -> str:
     """What sort of model it is."""
-    if "pipeline" not in model.model_fields_set:
+    if "pipeline" not in model.model_fields_set and model.source.package is None:
         return "not known: no checkpoint is there"
     if model.pipeline == "causal":
         return "chat model" if model.chat else "base model: it continues text"

@@ -12,6 +12,7 @@ from typing import Any
 from llmcli import tasks
 from llmcli.config.run_config import AnyConfig
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
+from llmcli.models import store
 from llmcli.pipelines.protocol import Emit, Model
 from llmcli.reports import Report
 from llmcli.run import records
