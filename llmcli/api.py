@@ -69,4 +69,4 @@ def open(task: str, *, report: Report = unheard, **settings: Any) -> TaskSession
     known = {item.name for group in groups(declared) for item in fields(group)}
     if unknown := [name for name in settings if name not in known]:
         raise UsageError(f"{task} has no setting {unknown[0]!r}")
-    return TaskSession(task, resolve(declared, request(declared, settings).settings, report=report), report=report)
+    return TaskSession(task, resolve(declared, request(declared, settings).settings), report=report)

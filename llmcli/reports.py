@@ -88,3 +88,8 @@ class RowErrors:
         for code, count in self._counts.items():
             if count > FIRST:
                 say(f"llmcli: error[{code}]: {count - FIRST:,} more rows")
+
+
+def human(size: int) -> str:
+    """A number of bytes, for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

@@ -10,7 +10,7 @@ import typer
 
 from llmcli import tasks
 from llmcli.config import places
-from llmcli.errors import UsageError
+from llmcli.errors import LlmcliError, UsageError, one_line
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
@@ -32,15 +32,22 @@ def show(
     if task is not None and task not in tasks.names():
         raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
     for name in [task] if task else tasks.names():
-        run = resolve.merged(tasks.get(name), {})
+        declared, unknown = tasks.get(name), ""
+        try:
+            run = resolve.merged(declared, {})
+        except LlmcliError as error:  # of the model; one of the settings comes again
+            run = resolve.merged(declared, {}, describe=False)
+            unknown = error.message
         values = _flat(run)
         if as_json:
             rows = {key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()}
-            typer.echo(json.dumps({"task": name, "settings": rows}, ensure_ascii=False))
+            typer.echo(json.dumps({"task": name, "described": not unknown, "settings": rows}, ensure_ascii=False))
             continue
         typer.echo(f"{name}:")
         for key, value in values.items():
             typer.echo(f"  {key} = {_short(value)}  ({run.origins.get(key, '')})")
+        if unknown:
+            typer.echo(f"  # without the model's own settings: {one_line(unknown)}")
 
 
 @app.command()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from llmcli import tasks
+from llmcli.cli import own
 from llmcli.config import options, places
-from llmcli.errors import ModelError, OutputError, UsageError
-
-if TYPE_CHECKING:
-    from llmcli.config.schemas import Chosen
+from llmcli.errors import ModelError, OutputError, UsageError, one_line
 
 app = typer.Typer()
+app.command()(own.alias)
+app.command()(own.default)
 Name = Annotated[
     str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=options.matching_models)
 ]
@@ -28,39 +28,41 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything."
 def list_(as_json: AsJson = False) -> None:
     """List the known models: name, tasks, size, licence, source, and whether they are here.
 
+    The size is what a model takes on the disk, or, where it is not here, what would be fetched. Tab-separated values
+    where standard output is no terminal.
+
     Example: llmcli models list
     """
+    from llmcli.cli import table
     from llmcli.models import listing
 
-    known = listing.known()
-    rows = [listing.row(model) for model in [*known, *listing.pulled(known)]]
+    rows = listing.rows()
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(row, ensure_ascii=False))
+            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
         return
-    for row in rows:
-        here = "pulled" if row["pulled"] else ""
-        typer.echo("\t".join([row["name"], row["tasks"], row["size"], row["license"], row["source"], here]).rstrip())
+    table.show(
+        ("name", "tasks", "size", "licence", "source", "here"),
+        [(row.name, row.tasks, row.size, row.license, row.source, "pulled" if row.pulled else "") for row in rows],
+    )
 
 
 @app.command()
 def show(name: Name, as_json: AsJson = False, offline: Offline = False) -> None:
-    """Show all that is known of a model; for a checkpoint without a YAML, what its own files tell.
+    """Show what a model is: base or chat, tasks, languages, licence, where it is from, and its size on the disk.
+
+    Of a model that is not pulled a few kB are fetched at the first look, none of its weights.
 
     Example: llmcli models show ./my-model --json
     """
-    from llmcli.models import manifest, names, store
+    from llmcli.models import describing, listing, names
 
-    model = names.find(name, offline=offline)
-    folder = store.folder(model.source, name=model.name) or model.source.path
-    found = manifest.read(folder) if folder else None
-    values = model.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    values |= {"pipeline": model.pipeline, "folder": str(folder), "commit": found.get("commit") if found else None}
+    model = describing.describe(names.find(name), offline=offline)
     if as_json:
-        typer.echo(json.dumps(values, ensure_ascii=False))
+        typer.echo(json.dumps(listing.details(model), ensure_ascii=False))
         return
-    for key, value in values.items():
-        typer.echo(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    for key, line in listing.described(model).items():
+        typer.echo(f"{key}: {one_line(line)}")
 
 
 @app.command()
@@ -70,21 +72,17 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
     Example: llmcli models pull opus-mt-en-fr
     """
     from llmcli.cli import progress
-    from llmcli.models import manifest, names, store
+    from llmcli.models import describing, manifest, names, pairs, store
 
+    model = describing.describe(pairs.fill(names.find(name), source="auto", target=""))
+    folder = store.folder(model.source, name=model.name)
+    if folder is None:
+        raise UsageError(f"{name} is a folder of yours: nothing to pull")
     with progress.preparing({"quiet": quiet}) as report:
-        model = names.named(names.chosen().aliases.get(name, name))
-        if model is not None:
-            report.introduce(model.name, model.introduction)
-        else:
-            report.introduce(name, [f"fetching {name}"])
-            model = names.find(name, report=report)
-        folder = store.folder(model.source, name=model.name)
-        if folder is None:
-            raise UsageError(f"{name} is a folder of yours: nothing to pull")
+        report.introduce(model.name, store.introduction(model))
         store.renew(model, report=report)
-    found = manifest.read(folder) or {}
-    typer.echo(f"{model.name}\t{found.get('commit', 'ready')}\t{folder}")
+    facts = manifest.read(folder) or {}
+    typer.echo(f"{model.name}\t{facts.get('commit', 'ready')}\t{folder}")
 
 
 @app.command()
@@ -109,13 +107,18 @@ def remove(name: Name) -> None:
 
     Example: llmcli models remove gpt2
     """
+    from llmcli.config.schemas import HubSource
+    from llmcli.models import listing, manifest, small_files
+
     folder = _place(name)
     if not folder.is_dir():
         raise ModelError(f"{name} is not here", code="not-pulled")
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size, facts = listing.disk_use(folder), manifest.read(folder) or {}
     try:
         shutil.rmtree(folder)
         Path(f"{folder}.lock").unlink(missing_ok=True)
+        if "repo" in facts:
+            small_files.remove(HubSource(repo=facts["repo"], revision=facts["revision"]))
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror or error}", code="cache") from error
     typer.echo(f"{name}\tremoved, {size / 1e6:.0f} MB freed")
@@ -131,39 +134,10 @@ def path(name: Name) -> None:
 
 
 @app.command()
-def alias(short: Annotated[str, typer.Argument(help="The new name.")], name: Name) -> None:
-    """Give a model a shorter name.
-
-    Example: llmcli models alias fr Helsinki-NLP/opus-mt-en-fr
-    """
-    if "/" in short:
-        raise UsageError("an alias holds no slash")
-    _write(lambda found: found.model_copy(update={"aliases": {**found.aliases, short: name}}))
-
-
-@app.command()
-def default(
-    task: Annotated[str, typer.Argument(help="A task.")],
-    name: Annotated[str | None, typer.Argument(help="A model; missing: print the one that is chosen.")] = None,
-) -> None:
-    """Set or print the default model of a task; config.yaml and --model win over it.
-
-    Example: llmcli models default sentiment distilbert-sst2
-    """
-    from llmcli.run import resolve
-
-    if task not in tasks.names():
-        raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
-    if name is None:
-        typer.echo(resolve.merged(tasks.get(task), {}).model.name)
-        return
-    _write(lambda found: found.model_copy(update={"defaults": {**found.defaults, task: name}}))
-
-
-@app.command()
 def add(
     checkpoint: Annotated[str, typer.Argument(help="A folder, a GGUF file or a Hub id.")],
     name: Annotated[str, typer.Option("--name", help="What to call it.")] = "",
+    offline: Offline = False,
 ) -> None:
     """Write a starter YAML for a checkpoint into your configuration folder.
 
@@ -171,15 +145,20 @@ def add(
     """
     import yaml
 
-    from llmcli.models import names
+    from llmcli.config import chosen
+    from llmcli.models import describing, names
 
-    model = names.find(checkpoint)
-    name = name or Path(checkpoint).stem.lower()
+    model = describing.describe(names.find(checkpoint), offline=offline)
+    path = Path(checkpoint)
+    name = name or (path.stem if path.suffix.lower() == ".gguf" else path.absolute().name).lower()
+    if not own.NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be a model's name", hint="give --name of letters, digits and -_.")
     target = places.user() / "models" / f"{name}.yaml"
     if target.exists():
         raise UsageError(f"{target} is there already", hint="give another --name, or edit it")
-    values = model.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | {"name": name}
-    _save(target, _HEAD + yaml.safe_dump(values, sort_keys=False, allow_unicode=True) + _TAIL)
+    said = {"name": name, "pipeline": model.pipeline} | ({"chat": model.chat} if model.pipeline == "causal" else {})
+    values = said | model.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude={"name"})
+    chosen.write(target, _HEAD + yaml.safe_dump(values, sort_keys=False, allow_unicode=True) + _TAIL)
     typer.echo(str(target))
 
 
@@ -192,36 +171,14 @@ _TAIL = """# license: {name: NAME, url: URL}
 
 
 def _place(name: str) -> Path:
-    """The folder in the store of a model that is known, or of a Hub id. Raises ModelError for others."""
-    from llmcli.config.schemas import HubSource, Source
-    from llmcli.models import names, store
+    """The folder in the store of a model, or one that `models list` names. Raises ModelError for others."""
+    from llmcli.models import listing, names, pairs, store
 
-    name = names.chosen().aliases.get(name, name)
-    model = names.named(name)
-    source = model.source if model else Source(path=Path(name)) if Path(name).exists() else None
-    if source is None and name.count("/") == 1:
-        source = Source(hub=HubSource(repo=name))
-    folder = store.folder(source, name=model.name if model else name) if source else None
+    label = dict(listing.stored()).get(name)
+    if label is not None:
+        return label
+    model = names.find(name)
+    folder = None if pairs.template(model) else store.folder(model.source, name=model.name)
     if folder is None:
         raise ModelError(f"no stored model {name}", code="no-model", hint="llmcli models list")
     return folder
-
-
-def _write(change: Any) -> None:
-    import yaml
-
-    from llmcli.models import names
-
-    changed: Chosen = change(names.chosen())
-    _save(places.user() / "chosen.yaml", "# Written by `llmcli models`; config.yaml wins over it.\n"
-          + yaml.safe_dump(changed.model_dump(exclude_defaults=True), allow_unicode=True))  # fmt: skip
-
-
-def _save(target: Path, content: str) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target}: {error.strerror or error}", code="write") from error

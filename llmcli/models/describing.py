@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself: pipeline, tasks, languages and settings, from its JSON files alone."""
+"""What a checkpoint says about itself, from its small files alone: pipeline, tasks, languages and settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from llmcli.config.schemas import Generation, HubSource, ModelConfig, Pipeline, Prompt, Settings, Source
+from llmcli.config.schemas import Generation, HubSource, License, ModelConfig, Pipeline, Prompt, Settings, Source
 from llmcli.errors import ModelError, UsageError
+from llmcli.models import gguf_header, manifest, pairs, small_files, store
 from llmcli.text import languages
 
 Json = dict[str, Any]
@@ -36,23 +37,101 @@ PREFIXES = {
 }
 """How T5's authors name tasks, for checkpoints that do not say."""
 GENERATION = ("num_beams", "length_penalty", "no_repeat_ngram_size", "early_stopping")
+LANGUAGES = frozenset({"languages", "source_languages", "target_languages"})
+"""One statement: a YAML that makes a part of it makes it whole."""
+TOLD = LANGUAGES | {"pipeline", "chat", "license", "size", "supported_tasks", "tasks"}
+"""The fields that a checkpoint can tell."""
 _TRANSLATION = re.compile(r"translation_([a-z]{2,3})_to_([a-z]{2,3})")
 
 
-def infer(folder: Path, *, name: str, source: Source) -> ModelConfig:
-    """The ModelConfig of a checkpoint folder.
+def describe(model: ModelConfig, *, offline: bool = False) -> ModelConfig:
+    """The model with all that its YAML leaves out, as its checkpoint tells it; what the YAML says, wins.
+
+    Of a Hub repository that is not pulled, a few kB are fetched once, none of its weights. A package's YAML says all
+    itself; where no file is, loading it will say so. Raises ModelError for what is no checkpoint of a task, or is not
+    known here where fetching is forbidden.
+    """
+    said, path = model.model_fields_set, model.source.path
+    if model.source.package is not None or pairs.template(model) or said >= TOLD or (path and not path.exists()):
+        return model
+    found = _found(model, offline=offline)
+    if said & LANGUAGES:
+        said = said | LANGUAGES
+    values = {name: getattr(found, name) for name in found.model_fields_set - said}
+    tasks = {task: _over(found.tasks.get(task), model.tasks.get(task)) for task in {**found.tasks, **model.tasks}}
+    return model.model_copy(update=values | {"tasks": tasks})
+
+
+def known(model: ModelConfig) -> bool:
+    """Whether :func:`describe` needs no network."""
+    source = model.source.hub
+    return source is None or pairs.template(model) != "" or _here(source, name=model.name) is not None
+
+
+def _here(source: HubSource, *, name: str) -> Path | None:
+    """The folder that tells what a Hub model is: the pulled one, or that of its small files."""
+    pulled = store.folder(Source(hub=source), name=name)
+    return next((place for place in (pulled, small_files.folder(source)) if place and manifest.read(place)), None)
+
+
+def _found(model: ModelConfig, *, offline: bool) -> ModelConfig:
+    """What the checkpoint tells. Raises ModelError."""
+    path, hub = model.source.path, model.source.hub
+    if path is not None and path.suffix.lower() == ".gguf":
+        header = gguf_header.read(path)
+        told = ModelConfig(name=model.name, source=model.source, pipeline="causal", chat=header.chat)
+        return _licensed(told, header.license)
+    if hub is not None:
+        path = _here(hub, name=model.name) or _fetched(model, hub, offline=offline)
+    assert path is not None  # describe() left packages out
+    pipeline = model.pipeline if "pipeline" in model.model_fields_set else None
+    told = infer(path, name=model.name, source=model.source, pipeline=pipeline)
+    facts = manifest.read(path) or {} if hub is not None else {}
+    return _licensed(told, facts.get("license", "")).model_copy(update={"size": facts.get("size", "")})
+
+
+def _licensed(model: ModelConfig, name: str) -> ModelConfig:
+    return model.model_copy(update={"license": License(name=name)}) if name else model
+
+
+def _fetched(model: ModelConfig, source: HubSource, *, offline: bool) -> Path:
+    from llmcli.models import hub
+
+    if offline or hub.offline():
+        raise ModelError(
+            f"{model.name} is not known here, and fetching is forbidden (--offline, HF_HUB_OFFLINE)",
+            code="not-pulled", hint=f"llmcli models pull {model.name}",
+        )  # fmt: skip
+    small_files.fetch(source)
+    return small_files.folder(source)
+
+
+def _over(found: Settings | None, said: Settings | None) -> Settings:
+    """A task's settings: what the YAML says over what the checkpoint tells; ``generation`` key by key."""
+    if found is None or said is None:
+        return said or found or Settings()
+    generation = _set(found.generation or Generation()) | _set(said.generation or Generation())
+    return found.model_copy(update=_set(said) | ({"generation": Generation(**generation)} if generation else {}))
+
+
+def _set(values: Settings | Generation) -> dict[str, Any]:
+    return {name: getattr(values, name) for name in values.model_fields_set}
+
+
+def infer(folder: Path, *, name: str, source: Source, pipeline: Pipeline | None = None) -> ModelConfig:
+    """The ModelConfig of a checkpoint folder; ``pipeline``, where it is said, need not be told by the checkpoint.
 
     Raises ModelError where ``config.json`` is missing, malformed, or names no head that a task can use.
     """
     config = _config(folder)
     try:
-        return _inferred(config, folder, {"name": name, "source": source})
+        return _inferred(config, folder, {"name": name, "source": source, "pipeline": pipeline})
     except (AttributeError, TypeError, ValueError, UsageError) as error:
         raise ModelError(f"{folder / 'config.json'}: malformed", code="bad-model") from error
 
 
 def _inferred(config: Json, folder: Path, found: Json) -> ModelConfig:
-    pipeline = _pipeline(config, folder)
+    pipeline = found["pipeline"] or _pipeline(config, folder)
     found |= {"pipeline": pipeline}
     if pipeline == "causal":
         return ModelConfig(**found, chat=_has_template(folder))
@@ -163,44 +242,3 @@ def _generation(values: Json) -> Generation:
 def _translations(config: Json) -> list[tuple[str, str]]:
     matches = [_TRANSLATION.fullmatch(key) for key in config.get("task_specific_params") or {}]
     return [(languages.parse(match[1]), languages.parse(match[2])) for match in matches if match]
-
-
-def template(model: ModelConfig) -> str:
-    """Where the weights are, if the place has ``{source}`` and ``{target}`` in it: one YAML, many checkpoints."""
-    place = model.source.hub.repo if model.source.hub else str(model.source.path or "")
-    return place if "{source}" in place and "{target}" in place else ""
-
-
-def match(model: ModelConfig, name: str) -> ModelConfig | None:
-    """The model that a name means by a template's name: ``opus-mt-en-fr`` by ``opus-mt``. None where it does not."""
-    found = re.fullmatch(re.escape(model.name) + r"-([a-z]{2,3})-([a-z]{2,3})", name)
-    return _filled(model, source=found[1], target=found[2]) if found and template(model) else None
-
-
-def fill(model: ModelConfig, *, source: str, target: str) -> ModelConfig:
-    """The model of a pair of languages, where the YAML is a template; any other model as it is.
-
-    Raises UsageError where a language is missing.
-    """
-    if not template(model):
-        return model
-    if not target or source in ("", "auto"):
-        raise UsageError(
-            f"{model.name} has a checkpoint for each pair of languages", code="no-pair",
-            hint=f"give --from and --to, or -m {model.name}-en-fr",
-        )  # fmt: skip
-    return _filled(model, source=languages.parse(source), target=languages.parse(target))
-
-
-def _filled(model: ModelConfig, *, source: str, target: str) -> ModelConfig:
-    place = template(model).replace("{source}", source).replace("{target}", target)
-    hub = model.source.hub
-    where = Source(hub=HubSource(repo=place, revision=hub.revision)) if hub else Source(path=Path(place))
-    return model.model_copy(
-        update={
-            "name": f"{model.name}-{source}-{target}",
-            "source": where,
-            "source_languages": [languages.parse(source)],
-            "target_languages": [languages.parse(target)],
-        }
-    )

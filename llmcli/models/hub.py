@@ -7,6 +7,7 @@ import errno
 import fnmatch
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -14,11 +15,15 @@ from typing import Any
 
 from llmcli.config.schemas import HubSource
 from llmcli.errors import ModelError, OutputError
-from llmcli.reports import Report
+from llmcli.reports import Report, human
 
 NEEDED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
           "vocab*", "merges.txt", "*.model", "*.spm", "*.jinja", "spiece*", "sentencepiece*")  # fmt: skip
 AGAIN = "try again: files that came whole are kept"
+DESCRIBING = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+"""What tells what a checkpoint is; of Marian, ``vocab.json`` too: its target languages are tokens."""
+LARGEST = 1 << 25
+"""The most bytes of such a file."""
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 CONVERTER = "SFconvertbot"
 """The Hub's own account that offers repositories their weights as safetensors, in a pull request."""
@@ -76,6 +81,49 @@ def fetch(source: HubSource, folder: Path, *, report: Report) -> str:
             if group is small:
                 _refuse_code(folder, source.repo)
     return commit
+
+
+def describe(source: HubSource, folder: Path) -> dict[str, str]:
+    """Fetch into ``folder`` what tells what a checkpoint is, none of its weights; gives where it is from.
+
+    The facts: repo, revision, the pinned commit, license, and the size of all that a run would fetch.
+    Raises ModelError and OutputError as :func:`fetch` does; what would not be loaded is refused here already.
+    """
+    with _told(source, folder):
+        info = _info(source)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        small, weights = _needed(sizes, source.repo)
+        commit, here = str(info.sha), {name: sizes[name] for name in small}
+        _download(source.repo, folder, commit, {name: here[name] for name in DESCRIBING if name in here})
+        config = _config(folder, source.repo)
+        if "auto_map" in config:
+            _refuse_code(folder, source.repo)
+        if config.get("model_type") == "marian" and "vocab.json" in here:
+            _download(source.repo, folder, commit, {"vocab.json": here["vocab.json"]})
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    licence = next((tag.partition(":")[2] for tag in info.tags or [] if tag.startswith("license:")), "")
+    size = human(sum(sizes[name] for name in small + weights))
+    return {"repo": source.repo, "revision": source.revision, "commit": commit, "license": licence, "size": size}
+
+
+def _download(repo: str, folder: Path, commit: str, sizes: dict[str, int]) -> None:
+    """Small files of a commit, without a bar."""
+    from huggingface_hub import hf_hub_download
+
+    for name, size in sizes.items():
+        if size > LARGEST:
+            raise ModelError(f"{repo}: refused: its {name} has {size:,} bytes", code="hostile")
+        hf_hub_download(repo, name, revision=commit, local_dir=folder, tqdm_class=_bar(lambda count: None))
+
+
+def _config(folder: Path, repo: str) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{repo}: its config.json cannot be used", code="bad-model") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{repo}: its config.json cannot be used", code="bad-model")
+    return config
 
 
 @contextlib.contextmanager

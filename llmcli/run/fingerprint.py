@@ -49,7 +49,7 @@ def fingerprint(config: AnyConfig) -> dict[str, str]:
     """A short value as it is, a long one by its digest. Raises ModelError where the weights cannot be read."""
     values: dict[str, Any] = {
         "task": config.task,
-        "model": f"{config.model.name} {store.identity(config.model)}",
+        "model": f"{config.model.name} {store.identity(config.model, offline=config.offline)}",
         "versions": f"llmcli {__version__}, transformers {metadata.version('transformers')}",
     }
     values |= {name: value for name, value in config.settings.model_dump(exclude_none=True).items()

@@ -11,15 +11,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmcli.config import option_values, places
+from llmcli.config import chosen, option_values, places
 from llmcli.config.option_values import FLAG
 from llmcli.config.options import InputOptions, OutputOptions, ProcessOptions
 from llmcli.config.run_config import ENDINGS, RunConfig, check_apart
 from llmcli.config.schemas import ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
-from llmcli.models import describing, names
-from llmcli.reports import Report, unheard
+from llmcli.models import describing, names, pairs
 from llmcli.run.request import SHARED
 from llmcli.run.task import Task
 
@@ -47,34 +46,49 @@ class Merged:
     origins: dict[str, str]
 
 
-def resolve(task: Task[OptionsT], settings: Mapping[str, Any], *, report: Report = unheard) -> RunConfig[OptionsT]:
+def resolve(task: Task[OptionsT], settings: Mapping[str, Any]) -> RunConfig[OptionsT]:
     """The run that a command line asks for; ``settings`` are the flags', as a YAML file would hold them.
 
     Raises what :func:`merged` does, and UsageError for settings that make no sense together.
     """
-    return task.prepare(_sensible(merged(task, settings, report=report)))
+    return task.prepare(_sensible(merged(task, settings)))
 
 
-def merged(task: Task[OptionsT], settings: Mapping[str, Any], *, report: Report = unheard) -> RunConfig[OptionsT]:
+def merged(task: Task[OptionsT], settings: Mapping[str, Any], *, describe: bool = True) -> RunConfig[OptionsT]:
     """All layers of settings for a task as one, whether or not they are enough for a run.
 
+    Of its model at most a few small files are fetched; without ``describe``, what its YAML leaves out stays unknown.
     Raises ConfigError for a malformed YAML file, UsageError for settings that make no sense, ModelError for an
     unknown model.
     """
+    below, upper = _declared(task, settings)
+    first = merge([*below, *upper]).values
+    model, options = names.find(_model(task, first)), first.get("options", {})
+    if describe:
+        model = pairs.fill(model, source=options.get("from_") or "auto", target=options.get("to") or "")
+        model = describing.describe(model, offline=bool(options.get("offline")))
+    return _config(task, model, merge([_suited(layer, model) for layer in _layers(model, task, below, upper)]))
+
+
+def chosen_model(task: Task[Any]) -> str:
+    """What the settings call the task's model: no checkpoint is asked. Raises ConfigError, UsageError for none."""
+    below, upper = _declared(task, {})
+    return _model(task, merge([*below, *upper]).values)
+
+
+def _declared(task: Task[Any], settings: Mapping[str, Any]) -> tuple[list[Layer], list[Layer]]:
+    """The layers of the task's own files, and those above a model's own settings; each weakest first."""
     below = [Layer(str(path), _task(path)) for path in places.find("tasks", task.name)]
     if not below:
         raise ConfigError(f"no tasks/{task.name}.yaml")
     upper = [*_chosen(task.name), *_user(task.name), Layer("environment", _environment()), Layer(FLAG, settings)]
-    upper = [_checked(layer, task) for layer in upper]
-    below = [_checked(layer, task) for layer in below]
-    first = merge([*below, *upper]).values
-    if not first.get("model"):
+    return [_checked(layer, task) for layer in below], [_checked(layer, task) for layer in upper]
+
+
+def _model(task: Task[Any], settings: Mapping[str, Any]) -> str:
+    if not settings.get("model"):
         raise UsageError(f"no model for {task.name}", hint="give --model NAME")
-    options = first.get("options", {})
-    offline = bool(options.get("offline"))
-    model = describing.fill(names.find(first["model"], offline=offline, report=report),
-                            source=options.get("from_") or "auto", target=options.get("to") or "")  # fmt: skip
-    return _config(task, model, merge([_suited(layer, model) for layer in _layers(model, task, below, upper)]))
+    return str(settings["model"])
 
 
 def _layers(model: ModelConfig, task: Task[Any], below: list[Layer], upper: list[Layer]) -> list[Layer]:
@@ -199,8 +213,8 @@ def _task(path: Path) -> dict[str, Any]:
 
 
 def _chosen(task: str) -> list[Layer]:
-    defaults = names.chosen().defaults
-    return [Layer(str(places.user() / "chosen.yaml"), {"model": defaults[task]})] if task in defaults else []
+    defaults = chosen.load().defaults
+    return [Layer(str(chosen.path()), {"model": defaults[task]})] if task in defaults else []
 
 
 def _user(task: str) -> list[Layer]:

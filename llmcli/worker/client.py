@@ -113,11 +113,12 @@ def _mode(request: Request) -> str:
 
 
 def _local(request: Request, report: Introduced) -> Opened:
+    from llmcli.models import store
     from llmcli.run.resolve import resolve
 
     task = tasks.get(request.task)
-    config = resolve(task, request.settings, report=report)
-    report.introduce(config.model.name, config.model.introduction)
+    config = resolve(task, request.settings)
+    report.introduce(config.model.name, store.introduction(config.model))
     return Opened(config, Local(task, config, report=report))
 
 

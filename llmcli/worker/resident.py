@@ -84,7 +84,7 @@ class Resident:
 def _key(config: AnyConfig) -> Key:
     """What decides the loaded model: the model, its weights, how it runs."""
     try:
-        identity = store.identity(config.model)
+        identity = store.identity(config.model, offline=config.offline)
     except ModelError:
         identity = ""  # loading it will say why
     settings = config.settings.model_dump_json(include={"device", "dtype", "quantize", "batch_size", "allow_pickle"})

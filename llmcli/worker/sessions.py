@@ -12,6 +12,7 @@ from typing import Any
 from llmcli import tasks
 from llmcli.config.run_config import AnyConfig
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
+from llmcli.models import store
 from llmcli.pipelines.protocol import Emit, Model
 from llmcli.reports import Report
 from llmcli.run import records
@@ -53,7 +54,7 @@ class Sessions:
             if request is None:
                 return None, {"kind": "unread"}
             task = tasks.get(request.task)
-            run = _absolute(resolve(task, request.settings, report=report))
+            run = _absolute(resolve(task, request.settings))
             session = Session(self, task, run, report)
             fingerprint: Mapping[str, Any]
             try:
@@ -63,7 +64,7 @@ class Sessions:
         local = session.local
         return session, {"kind": "ready", "run": protocol.pack_run(run), "request": asdict(request),
                          "model": local.model, "window": local.window, "seed": local.seed,
-                         "fingerprint": fingerprint, "introduction": run.model.introduction}  # fmt: skip
+                         "fingerprint": fingerprint, "introduction": store.introduction(run.model)}  # fmt: skip
 
     def _request(self, message: Mapping[str, Any]) -> Request | None:
         if "task" in message:

@@ -12,7 +12,7 @@ import pytest
 from llmcli.config.schemas import Generation, ModelConfig, Source
 from llmcli.config.strict_yaml import load
 from llmcli.errors import GenerationError, ModelError, UsageError
-from llmcli.models import describing
+from llmcli.models import describing, pairs
 from llmcli.text.prompts import Rendered
 from tests.support import ROOT, tiny
 from tests.support.models import open_model, resolve
@@ -448,7 +448,7 @@ def test_one_yaml_for_a_checkpoint_of_each_pair(cli, checkpoint, tmp_path: Path)
 
 
 def test_opus_mt_names_a_repository_for_each_pair():
-    model = describing.match(load(ModelConfig, ROOT / "configs" / "models" / "opus-mt.yaml"), "opus-mt-en-fr")
+    model = pairs.match(load(ModelConfig, ROOT / "configs" / "models" / "opus-mt.yaml"), "opus-mt-en-fr")
     assert model is not None
     assert model.source.hub is not None
     assert model.source.hub.repo == "Helsinki-NLP/opus-mt-en-fr"

@@ -88,7 +88,7 @@ def test_versions_and_weights_change_it(config: AnyConfig, monkeypatch: pytest.M
     before = fingerprint(config)
     monkeypatch.setattr("llmcli.run.fingerprint.__version__", "0.0.0")
     assert fingerprint(config)["versions"] != before["versions"]
-    monkeypatch.setattr("llmcli.models.store.identity", lambda model: "other")
+    monkeypatch.setattr("llmcli.models.store.identity", lambda model, **_: "other")
     assert fingerprint(config)["model"] != before["model"]
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONVERTED = "fedcba9876543210fedcba9876543210fedcba98"
 
@@ -29,9 +31,15 @@ class Hub(ThreadingHTTPServer):
         self.converted: dict[str, Path] = {}
         self.converter = "SFconvertbot"
         self.extra: dict[str, list[str]] = {}
+        self.tags: list[str] = []
         self.refused: dict[str, tuple[int, str]] = {}
         self.cuts: set[str] = set()
         self.log: list[tuple[str, str]] = []
+
+    @property
+    def files(self) -> list[str]:
+        """The names of the files that were asked for, in order."""
+        return list(dict.fromkeys(path.rpartition("/")[2] for _, path in self.log if "/resolve/" in path))
 
     @property
     def url(self) -> str:
@@ -58,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.endswith("/discussions"):
             self._send(200, json.dumps(self._changes(repo)).encode(), {}, body=body)
         elif path.startswith("api/"):
-            self._send(200, json.dumps(self._facts(repo, path.endswith("refs%2Fpr%2F1"))).encode(), {}, body=body)
+            self._send(200, json.dumps(self._facts(repo, path.rpartition("/")[2])).encode(), {}, body=body)
         else:
             folder = self.server.converted[repo] if parts[3] == CONVERTED else self.server.repos[repo]
             self._file(folder / "/".join(parts[4:]), commit=parts[3], body=body)
@@ -70,12 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = f"author={self.server.converter}" in self.path and repo in self.server.converted
         return {"discussions": [offered] if wanted else [], "count": int(wanted), "start": 0}
 
-    def _facts(self, repo: str, converted: bool) -> dict[str, object]:
+    def _facts(self, repo: str, revision: str) -> dict[str, object]:
+        converted = revision in ("refs%2Fpr%2F1", CONVERTED)
         folder = self.server.converted[repo] if converted else self.server.repos[repo]
         files = [(file.name, file.stat().st_size) for file in sorted(folder.iterdir())]
         files += [(name, 1) for name in self.server.extra.get(repo, [])]
-        commit = CONVERTED if converted else self.server.commit
-        return {"id": repo, "modelId": repo, "sha": commit, "private": False, "tags": [], "downloads": 0,
+        commit = CONVERTED if converted else revision if len(revision) == len(COMMIT) else self.server.commit
+        return {"id": repo, "modelId": repo, "sha": commit, "private": False, "tags": self.server.tags, "downloads": 0,
                 "siblings": [{"rfilename": name, "size": size} for name, size in files]}  # fmt: skip
 
     def _file(self, path: Path, *, commit: str, body: bool) -> None:
@@ -115,3 +124,12 @@ def serve() -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def ask(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process's client asks it: the address was read when the client was imported."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
