@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Option
 
-from llmcli.errors import ROW_ERRORS, InputError
+from llmcli.errors import ROW_ERRORS, GenerationError, InputError
 from llmcli.run.options import GenerationOptions, ModelOptions, request
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.request import InputOptions, OutputOptions, Request
-from llmcli.text import chunking, languages, prompts, ranking
+from llmcli.text import chunking, languages, prompts, prose, ranking
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -91,15 +91,16 @@ def _method(config: RunConfig) -> str:
 
 
 def _extractive(model: Model, config: RunConfig, record: Record) -> Result:
-    language = _language(record.text)
-    sentences = chunking.sentences(chunking.unwrap(record.text), language)
-    if not sentences:
+    document = prose.read(record.text)
+    language = _language(document.text)
+    found = document.sentences(language)
+    if not found.texts:
         raise InputError("the text has no sentence", code="empty")
-    picked = ranking.pick(model.embed(sentences), fits=_room(sentences, config))
-    joint = "\n" if "\n" in record.text.strip() and _is_list(record.text) else _joint(language)
+    picked = ranking.pick(found.texts, fits=_room(found.texts, config))
+    joint = "\n" if found.by_line else _joint(language)
     tokens = model.count(record.text)
     return Result(
-        record.id, {"text": joint.join(sentences[i] for i in picked), "method": "extractive"},
+        record.id, {"text": joint.join(found.texts[i] for i in picked), "method": "extractive"},
         model=config.model.name, input_tokens=tokens, record=record,
         notices=_covered(tokens, 1, model),
     )  # fmt: skip
@@ -120,12 +121,6 @@ def words(text: str) -> float:
     unspaced = len(re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]", text))
     spaced = re.sub(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]", " ", text)
     return unspaced / 2 + len(re.findall(r"\w+", spaced))
-
-
-def _is_list(text: str) -> bool:
-    """Whether lines are units of their own (a dialogue, a log), not wrapped paragraphs."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    return sum(len(line) for line in lines) / len(lines) < 200 and len(lines) > 2
 
 
 def _joint(language: str) -> str:
@@ -189,6 +184,9 @@ def _write(model: Model, config: RunConfig, drafts: list[Draft]) -> None:
 def _abstractive(draft: Draft, model: Model, config: RunConfig) -> Result:
     text, record = draft.text, draft.record
     sentences = chunking.sentences(text, _language(text))
+    if not sentences:
+        return failed(record, GenerationError("the model wrote no summary", code="empty-answer",
+                                              hint="try --method extractive"), model=config.model.name)  # fmt: skip
     limit = config.option("sentences") or (None if config.model.pipeline == "seq2seq" else 2)
     tokens, cut = model.count(record.text), any(made.finish_reason == "length" for made in draft.made)
     return Result(
