@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ INFILLING = (
 """What stands before the text in front of a gap, between it and the text behind, and before what fills the gap: as
 StarCoder, Qwen2.5-Coder and CodeGemma, Code Llama, DeepSeek-Coder were trained."""
 TEMPLATE_SECONDS = 5.0
+_CUT = re.compile("(?<!�)�{1,3}\\Z")
+"""What tokenizers decode the bytes of an unfinished character to: one, two or three."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,18 @@ class Encoder:
         )
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of generated tokens, control tokens left out."""
-        text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return str(text)
+        """Text of generated tokens, control tokens left out, and the bytes of a character that is cut at the end."""
+        ids = list(ids)
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        cut = _CUT.search(text)
+        if cut is None or any(ids[-len(whole) :] == whole for whole in self._replacements):
+            return text
+        return text[: cut.start()]
+
+    @cached_property
+    def _replacements(self) -> list[list[int]]:
+        """Tokens of a replacement character that is itself meant."""
+        return [self.ids(before + "�") for before in ("", " ")]
 
     def truncate(self, text: str, tokens: int) -> str:
         """The beginning of a text, of at most so many tokens, cut between characters."""

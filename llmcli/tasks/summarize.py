@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from llmcli.errors import ROW_ERRORS, InputError
+from llmcli.errors import ROW_ERRORS, GenerationError, InputError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
-from llmcli.text import chunking, languages, prompts, ranking
+from llmcli.text import chunking, languages, prompts, prose, ranking
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -76,15 +76,16 @@ def _method(config: RunConfig[Options]) -> str:
 
 
 def _extractive(model: Model, config: RunConfig[Options], record: Record) -> Result:
-    language = _language(record.text)
-    sentences = chunking.sentences(chunking.unwrap(record.text), language)
-    if not sentences:
+    document = prose.read(record.text)
+    language = _language(document.text)
+    found = document.sentences(language)
+    if not found.texts:
         raise InputError("the text has no sentence", code="empty")
-    picked = ranking.pick(model.embed(sentences), fits=_room(sentences, config))
-    joint = "\n" if "\n" in record.text.strip() and _is_list(record.text) else _joint(language)
+    picked = ranking.pick(found.texts, fits=_room(found.texts, config))
+    joint = "\n" if found.by_line else _joint(language)
     tokens = model.count(record.text)
     return Result(
-        record.id, {"text": joint.join(sentences[i] for i in picked), "method": "extractive"},
+        record.id, {"text": joint.join(found.texts[i] for i in picked), "method": "extractive"},
         model=config.model.name, input_tokens=tokens, record=record,
         notices=_covered(tokens, 1, model),
     )  # fmt: skip
@@ -105,12 +106,6 @@ def words(text: str) -> float:
     unspaced = len(re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]", text))
     spaced = re.sub(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]", " ", text)
     return unspaced / 2 + len(re.findall(r"\w+", spaced))
-
-
-def _is_list(text: str) -> bool:
-    """Whether lines are units of their own (a dialogue, a log), not wrapped paragraphs."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    return sum(len(line) for line in lines) / len(lines) < 200 and len(lines) > 2
 
 
 def _joint(language: str) -> str:
@@ -176,6 +171,8 @@ def _abstractive(draft: Draft, model: Model, config: RunConfig[Options]) -> Resu
     text, record = draft.text, draft.record
     prompts.check_own(text, source=record.text, prompt=prompts.of(config))
     sentences = chunking.sentences(text, _language(text))
+    if not sentences:
+        raise GenerationError("the model wrote no summary", code="empty-answer", hint="try --method extractive")
     limit = config.options.sentences or (2 if config.model.facts.instructed else None)
     tokens, cut = model.count(record.text), any(made.finish_reason == "length" for made in draft.made)
     return Result(

@@ -28,11 +28,6 @@ class Tokens(Protocol):
 _END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？؟])|\n+")
 
 
-def unwrap(text: str) -> str:
-    """Join lines that were wrapped at a width: long, and without an end of sentence."""
-    return re.sub(r"(?m)^(.{50,}[^\s.!?:;。！？])[ \t]*\n[ \t]*(?=[^\s*•–#>-])", r"\1 ", text)
-
-
 def sentences(text: str, language: str = "en") -> list[str]:
     """The sentences of a text, without surrounding white space, a line break always ending one.
 

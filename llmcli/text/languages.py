@@ -18,6 +18,7 @@ COMMON = {
     "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish", "th": "Thai",
     "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
+_CODES = {title.lower(): code for code, title in COMMON.items()}
 UNSPACED = frozenset({"zh", "ja", "th"})
 """Languages that put no space between sentences."""
 CERTAIN = 0.25
@@ -34,26 +35,75 @@ def matching(incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def parse(name: str) -> str:
-    """The language subtag of a BCP-47 code or an English name. Raises UsageError for neither."""
+    """The language subtag of a BCP-47 code, or of a name in English or in the language itself.
+
+    Scripts and regions are read and left out: ``zh-Hant``, ``pt-BR``, ``português do Brasil``.
+    Raises UsageError (``bad-language``) for neither, with the nearest name as a hint.
+    """
     folded = name.strip().lower()
     if folded in COMMON:
         return folded
-    for code, known in COMMON.items():
-        if known.lower() == folded:
-            return code
+    language = _CODES.get(folded) or _of_code(folded) or _names().get(folded) or _of_any_name(folded)
+    if not language:
+        near = _nearest(folded[:40]) if len(folded) > 3 else ""
+        hint = f"did you mean {near}?" if near else "give a code like fr, or a name like French"
+        raise UsageError(f"no language called {name[:40]!r}", code="bad-language", hint=hint)
+    return _macro(language)
+
+
+_NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
+"""Codes of what is not one language."""
+
+
+def _of_code(folded: str) -> str:
     import langcodes
 
     try:
-        found = langcodes.Language.get(folded, normalize=True)
-        if found.is_valid() and found.language and found.language != "und":
-            return _macro(str(found.language))
-        return _macro(str(langcodes.find(folded).language))
-    except (LookupError, ValueError) as error:
-        raise UsageError(
-            f"no language called {name!r}",
-            code="bad-language",
-            hint="give a code like fr, or a name like French",
-        ) from error
+        tag = langcodes.Language.get(folded, normalize=True)
+        language = str(tag.language or "") if tag.is_valid() else ""
+    except ValueError:  # also of every name
+        return ""
+    return language if language.isalpha() and language not in _NO_LANGUAGE else ""
+
+
+@functools.cache
+def _names() -> dict[str, str]:
+    """Languages by their names in lower case, those of COMMON first: in English, then in the language itself."""
+    from language_data.name_data import CODE_TO_NAMES
+
+    languages = [
+        *COMMON,
+        *(code for code in CODE_TO_NAMES if len(code) < 4 and code.isalpha() and code not in _NO_LANGUAGE),
+    ]
+    names = dict(_CODES)
+    for within_english in (True, False):
+        for code in languages:
+            title = CODE_TO_NAMES[code].get("en" if within_english else code, "").lower()
+            if title:
+                names.setdefault(title, code)
+    return names
+
+
+def _of_any_name(folded: str) -> str:
+    """By langcodes: names in every language, and their beginnings, as in ``português do Brasil``."""
+    import langcodes
+
+    try:
+        return str(langcodes.find(folded).language or "")
+    except (LookupError, ValueError):  # ValueError: what the names' index cannot hold
+        return ""
+
+
+def _nearest(folded: str) -> str:
+    """The English name of the language that is called most like this, or nothing; common languages come first."""
+    import difflib
+
+    names = _names()
+    for some in ([title for title, code in names.items() if code in COMMON], names):
+        near = difflib.get_close_matches(folded, some, n=1, cutoff=0.75)
+        if near:
+            return name(names[near[0]])
+    return ""
 
 
 _TOKEN = re.compile(r"__([a-z]{2,3})__|>>([\w-]+)<<|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")

@@ -1,41 +1,111 @@
-"""Pick the sentences that stand for a text."""
+"""Pick the sentences that stand for a text, by what its sentences have in common."""
 
 from __future__ import annotations
 
+import heapq
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-CENTRALITY = 0.5
-"""Weight of nearness to the whole text, against 1 for an early place; both measured on dialogues."""
-FADE = 4.0
-"""Sentences after which the weight of an early place falls by a factor of e."""
+from llmcli.text.paragraphs import UNSPACED
 
-Vectors = Sequence[Sequence[float]]
+MEAN = 0.5
+"""Weight of the mean weight of a sentence's words, against 1 for their sum over the root of their number."""
+FADE, SHORT = 3.0, 20
+"""Sentences after which the weight of an early place falls by a factor of e; the length of a text, in sentences, from
+which on it counts for less, by the root: both measured, on dialogues and on packages' READMEs."""
+COVERED = 0.5
+"""What a word's weight falls to each time that a picked sentence has it."""
+SAME = 0.75
+"""The share of words in common that makes two sentences say the same."""
+_STEM = 6
+
+Fits = Callable[[list[int]], bool]
 
 
-def pick(vectors: Vectors, *, fits: Callable[[list[int]], bool]) -> list[int]:
+def pick(sentences: Sequence[str], *, fits: Fits) -> list[int]:
     """Places of the best sentences, in the text's order; at least one, and as many as ``fits`` allows.
 
-    The score adds two standardised terms: an early place, and the cosine with the mean of all sentences.
+    The score adds two standardised terms: the weight of the words that come again in other sentences, and an early
+    place. What a picked sentence has said counts for less afterwards, and its near equals are left out.
+    Method: after SumBasic, Nenkova and Vanderwende, "The Impact of Frequency on Summarization" (2005), with the weights
+    df log((n + 1) / df) in place of probabilities.
     """
-    centre = [sum(column) for column in zip(*vectors, strict=True)]
-    near = _standard([dot(vector, centre) for vector in vectors])
-    early = _standard([math.exp(-place / FADE) for place in range(len(vectors))])
-    ranked = sorted(range(len(vectors)), key=lambda i: (-(early[i] + CENTRALITY * near[i]), i))
-    picked = ranked[:1]
-    for place in ranked[1:]:
-        if not fits([*picked, place]):
+    ranked = _Ranking(sentences)
+    picked: list[int] = []
+    for place in iter(ranked.best, None):
+        if picked and not fits([*picked, place]):
             break
         picked.append(place)
+        ranked.cover(place)
     return sorted(picked)
 
 
-def _standard(values: list[float]) -> list[float]:
-    mean = sum(values) / len(values)
-    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values)) or 1.0
-    return [(value - mean) / spread for value in values]
+class _Ranking:
+    """Sentences in a queue by their score, which only falls: the first is scored anew until it stays the first."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        self._words = [_words(sentence) for sentence in sentences]
+        shared = Counter(word for words in self._words for word in set(words))
+        count = len(sentences)
+        self._weights = {
+            word: sharing * math.log((count + 1) / sharing) for word, sharing in shared.items() if sharing > 1
+        }
+        sums, means = (_spread([measure(words) for words in self._words]) for measure in (self._sum, self._mean))
+        self._scales = sums, means
+        early = [math.exp(-place / FADE) for place in range(count)]
+        centre, spread = _spread(early)
+        prior = math.sqrt(min(1.0, SHORT / count)) if count else 0.0
+        self._early = [prior * (value - centre) / spread for value in early]
+        self._queue = [(-self._score(place), place) for place in range(count)]
+        heapq.heapify(self._queue)
+        self._picked: list[frozenset[str]] = []
+
+    def best(self) -> int | None:
+        """The place of the best sentence that is left and says something new, or None."""
+        while self._queue:
+            _, place = heapq.heappop(self._queue)
+            score = -self._score(place)
+            if self._queue and (score, place) > self._queue[0]:
+                heapq.heappush(self._queue, (score, place))
+            elif not self._is_said(place):
+                return place
+        return None
+
+    def cover(self, place: int) -> None:
+        """Take a sentence as picked."""
+        words = frozenset(self._words[place])
+        self._picked.append(words)
+        for word in words & self._weights.keys():
+            self._weights[word] *= COVERED
+
+    def _is_said(self, place: int) -> bool:
+        words = set(self._words[place])
+        return any(len(words & said) >= SAME * len(words | said) for said in self._picked if words or said)
+
+    def _score(self, place: int) -> float:
+        words = self._words[place]
+        (centre, spread), (middle, width) = self._scales
+        common = (self._sum(words) - centre) / spread + MEAN * (self._mean(words) - middle) / width
+        return common + self._early[place]
+
+    def _sum(self, words: Sequence[str]) -> float:
+        return sum(self._weights.get(word, 0.0) for word in set(words)) / math.sqrt(len(words) or 1)
+
+    def _mean(self, words: Sequence[str]) -> float:
+        return sum(self._weights.get(word, 0.0) for word in set(words)) / (len(set(words)) or 1)
 
 
-def dot(left: Sequence[float], right: Sequence[float]) -> float:
-    """Inner product."""
-    return sum(a * b for a, b in zip(left, right, strict=True))
+def _words(sentence: str) -> list[str]:
+    """What sentences are compared by: the beginnings of words, pairs of characters in scripts without spaces."""
+    folded = sentence.casefold()
+    characters = "".join(UNSPACED.findall(folded))
+    pairs = [characters[at : at + 2] for at in range(len(characters) - 1)]
+    return [word[:_STEM] for word in re.findall(r"[^\W\d_]{3,}|\d+", UNSPACED.sub(" ", folded))] + pairs
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation, the latter 1 where all values are equal."""
+    mean = sum(values) / (len(values) or 1)
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) or 1)) or 1.0

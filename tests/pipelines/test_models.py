@@ -75,6 +75,7 @@ def test_beams_are_those_of_generate_by_hand(tiny_causal: Path, given: dict[str,
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from llmcli.config.schemas import Generation
+    from llmcli.pipelines.tokens import Encoder
     from llmcli.text.prompts import Rendered
 
     prefix, stop = "Some examples that stand before each row.\n", ["y", "g", "\n"]
@@ -88,7 +89,7 @@ def test_beams_are_those_of_generate_by_hand(tiny_causal: Path, given: dict[str,
         ids = tokenizer(prefix + text, return_tensors="pt")
         made = hand.generate(**ids, do_sample=False, stop_strings=stop, tokenizer=tokenizer, **settings,
                              return_dict_in_generate=True, output_scores=True)  # fmt: skip
-        whole = tokenizer.batch_decode(made.sequences[:, ids["input_ids"].shape[1] :], skip_special_tokens=True)
+        whole = [Encoder(tokenizer).decode(row) for row in made.sequences[:, ids["input_ids"].shape[1] :].tolist()]
         cut = [text[: min((text.find(mark) for mark in stop if mark in text), default=None)] for text in whole]
         assert [completion.text for completion in completions] == cut
         assert [one.score for one in completions] == pytest.approx(made.sequences_scores.tolist(), abs=1e-4)
