@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from llmcli.errors import one_line
+from llmcli.errors import LlmcliError, one_line
 
 LONGEST = 200
 """The most characters of a library's own words."""
@@ -78,6 +78,18 @@ def quiet() -> Iterator[None]:
             stream = stack.enter_context(open(error, "w", buffering=1, encoding=sys.stderr.encoding, errors="replace"))
             stack.enter_context(contextlib.redirect_stderr(stream))
         yield
+
+
+@contextlib.contextmanager
+def checked(failed: LlmcliError) -> Iterator[None]:
+    """A library's work on one text, muted. Raises ``failed`` for whatever it raises."""
+    with muted:
+        try:
+            yield
+        except BaseException as error:
+            if not failure(error) or isinstance(error, MemoryError):
+                raise
+            raise failed from error
 
 
 def _descriptor(stream: object) -> int:

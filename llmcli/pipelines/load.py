@@ -50,8 +50,11 @@ def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) 
 
 def _made(folder: Path, config: RunConfig, found: Checkpoint, watch: Callable[[Any], None] | None) -> Model:
     _prepare()
+    from llmcli.pipelines.templates import renderer
     from llmcli.pipelines.tokens import Encoder, context_window
 
+    if config.model.chat:
+        renderer.start()  # it is ready when the weights are read
     stored = _stored(folder, config)
     weights = store.identity(config.model) if stored else ""
     model, tokenizer = _read(folder, config, found, stored=stored, weights=weights)
