@@ -29,71 +29,70 @@ def reason(error: BaseException | str) -> str:
     return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
 
 
-class _Descriptors:
-    """Standard output and error as the libraries below Python see them: on nothing, while anybody asks for it."""
+_lock = threading.Lock()
+_muted: dict[int, tuple[int, int]] = {}
+"""Descriptors on nothing: how many ask for it, and a copy of what they were."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._saved: dict[int, int] = {}
+
+class Muted:
+    """``with Muted(1, 2):`` what libraries in C and Rust print there goes nowhere, in all threads.
+
+    Results are on the same descriptor, and a panic prints the text that it failed on. Cheap enough for each call of a
+    tokenizer. Python's own streams are on these descriptors too: nothing is lost but what is flushed meanwhile.
+    """
+
+    def __init__(self, *numbers: int) -> None:
+        self._numbers = numbers
 
     def __enter__(self) -> None:
-        with self._lock:
-            self._depth += 1
-            if self._depth > 1:
-                return
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            for number in (1, 2):
-                with contextlib.suppress(OSError):  # closed: then there is nothing to keep clean
-                    self._saved[number] = os.dup(number)
-                    os.dup2(nothing, number)
-            os.close(nothing)
+        with _lock:
+            for number in self._numbers:
+                depth, kept = _muted.get(number, (0, -1))
+                if not depth:
+                    kept = _replaced(number)
+                if kept >= 0:  # else it is closed: there is nothing to keep clean
+                    _muted[number] = (depth + 1, kept)
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._depth -= 1
-            if self._depth:
-                return
-            for number, kept in self._saved.items():
-                os.dup2(kept, number)
-                os.close(kept)
-            self._saved.clear()
-
-    def copy(self, number: int) -> int | None:
-        """A descriptor of what ``number`` was before; None where it was closed."""
-        with self._lock:
-            return os.dup(self._saved[number]) if number in self._saved else None
+        with _lock:
+            for number in self._numbers:
+                depth, kept = _muted.pop(number, (0, -1))
+                if depth > 1:
+                    _muted[number] = (depth - 1, kept)
+                elif depth:
+                    os.dup2(kept, number)
+                    os.close(kept)
 
 
-muted = _Descriptors()
-"""``with muted:`` what libraries of C and Rust print goes nowhere: results are on the same descriptor, and a panic
-prints the text that it failed on. Cheap enough for each call of a tokenizer."""
+def _replaced(number: int) -> int:
+    """Put a descriptor on nothing. Gives a copy of what it was; -1 where it was closed."""
+    try:
+        kept = os.dup(number)
+    except OSError:
+        return -1
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, number)
+    os.close(nothing)
+    return kept
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """As ``muted``, for long: what Python prints to standard output goes nowhere too, its standard error is shown."""
-    with muted, open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.ExitStack() as stack:
-        if sys.stderr is not None and _descriptor(sys.stderr) == 2 and (error := muted.copy(2)) is not None:
-            stream = stack.enter_context(open(error, "w", buffering=1, encoding=sys.stderr.encoding, errors="replace"))
-            stack.enter_context(contextlib.redirect_stderr(stream))
+    """For long work: nothing reaches standard output, from C or from Python; standard error shows progress."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+    with Muted(1), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         yield
 
 
 @contextlib.contextmanager
 def checked(failed: LlmcliError) -> Iterator[None]:
     """A library's work on one text, muted. Raises ``failed`` for whatever it raises."""
-    with muted:
+    with Muted(1, 2):
         try:
             yield
         except BaseException as error:
             if not failure(error) or isinstance(error, MemoryError):
                 raise
             raise failed from error
-
-
-def _descriptor(stream: object) -> int:
-    try:
-        return int(stream.fileno())  # type: ignore[attr-defined]
-    except (OSError, ValueError, AttributeError):
-        return -1

@@ -82,7 +82,7 @@ def examined(folder: Path, *, allow_pickle: bool) -> Checkpoint:
 
 
 @contextlib.contextmanager
-def reported(folder: Path, *, pickled: bool = False) -> Iterator[None]:
+def reported(folder: Path, *, code: str = "bad-model", pickled: bool = False) -> Iterator[None]:
     """Say what is wrong with a checkpoint in one line, whatever a library raises over its files, or prints.
 
     The files are a stranger's and the libraries many: what they raise cannot be listed. What asks this process to stop
@@ -101,8 +101,8 @@ def reported(folder: Path, *, pickled: bool = False) -> Iterator[None]:
         if pickled and isinstance(error, UnpicklingError | EOFError | RuntimeError):
             why = "its pickle is damaged, or holds more than weights"
             raise ModelError(f"{folder}: {why}", code="bad-model") from error
-        raise ModelError(f"{folder}: cannot be loaded: {foreign.reason(error)}", code="bad-model",
-                         hint="only safetensors checkpoints without their own code are loaded") from error  # fmt: skip
+        hint = "only safetensors checkpoints without their own code are loaded" if code == "bad-model" else ""
+        raise ModelError(f"{folder}: cannot be loaded: {foreign.reason(error)}", code=code, hint=hint) from error
 
 
 def tokenizer(folder: Path, *, converted: bool) -> Any:
@@ -111,7 +111,7 @@ def tokenizer(folder: Path, *, converted: bool) -> Any:
 
     path = folder / "tokenizer.json"
     if not converted or not path.is_file():
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), foreign.Muted(2):  # a panic in Rust prints many lines
             # Marian's recommends a library that it does not need.
             warnings.simplefilter("ignore")
             return AutoTokenizer.from_pretrained(folder, **SAFE)
@@ -120,4 +120,5 @@ def tokenizer(folder: Path, *, converted: bool) -> Any:
     if template.is_file():
         own["chat_template"] = template.read_text("utf-8")
     kept = {name: value for name, value in own.items() if name.endswith("_token") or name in TOKENIZER}
-    return PreTrainedTokenizerFast(tokenizer_file=str(path), **kept)
+    with foreign.Muted(2):
+        return PreTrainedTokenizerFast(tokenizer_file=str(path), **kept)
