@@ -81,6 +81,15 @@ def examine(folder: Path, *, allow_pickle: bool) -> Checkpoint:
     return Checkpoint(config, {}, pickled=True)
 
 
+def refuse(folder: Path) -> None:
+    """Raise ModelError for what needs no weights to be refused: they are not fetched yet."""
+    config = read_json(folder / "config.json")
+    _refuse_foreign(config, folder)
+    _check_tokenizer(folder)
+    if (folder / INDEX).is_file():
+        _named(folder / INDEX)
+
+
 def read_json(path: Path) -> Json:
     """A JSON file of a checkpoint. Raises ModelError where there is none, or it is none."""
     try:
@@ -178,7 +187,17 @@ def _inside(name: object) -> bool:
 
 
 def _shards(index: Path) -> list[Path]:
-    """The files that an index names: all there, in its folder, of its kind."""
+    """The files that an index names: all there."""
+    names = _named(index)
+    for name in names:
+        if not (index.parent / name).is_file():
+            raise ModelError(f"{index.parent}: {name} is missing, one of {len(names)} files of weights",
+                             code="missing-weights", hint="fetch it again")  # fmt: skip
+    return [index.parent / name for name in names]
+
+
+def _named(index: Path) -> list[str]:
+    """The names in an index: of files in its folder, of its kind."""
     found = read_json(index)
     places = found.get("weight_map")
     if not isinstance(places, dict) or not places or not isinstance(found.get("metadata"), dict):
@@ -186,13 +205,9 @@ def _shards(index: Path) -> list[Path]:
     if not all(map(_inside, places.values())):
         raise ModelError(f"{index}: refused: it names files of other folders", code="hostile")
     names = sorted(set(places.values()))
-    if index.name.startswith("model.") and not all(name.endswith(".safetensors") for name in names):
+    if index.name not in PICKLES and not all(name.endswith(".safetensors") for name in names):
         raise ModelError(f"{index}: refused: it names a pickle, which may hold code", code="pickle")
-    for name in names:
-        if not (index.parent / name).is_file():
-            raise ModelError(f"{index.parent}: {name} is missing, one of {len(names)} files of weights",
-                             code="missing-weights", hint="fetch it again")  # fmt: skip
-    return [index.parent / name for name in names]
+    return names
 
 
 def check_numbers(config: Json, tensors: Mapping[str, Tensor], *, where: str) -> None:

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from llmcli.errors import ModelError, OutputError
-from llmcli.models import gguf_header, loading, memory
+from llmcli.models import gguf_check, loading, memory
 from llmcli.reports import Report
 
 _converting = threading.Lock()
@@ -48,7 +48,7 @@ def convert(source: Path, target: Path, *, report: Report) -> None:
 
 
 def _fits(source: Path, target: Path) -> None:
-    found = gguf_header.header(source)
+    found = gguf_check.header(source)
     size = 4 * sum(tensor.numbers for tensor in found.tensors.values())
     memory.need(size, source.name)
     if size > (free := shutil.disk_usage(target.parent).free):
