@@ -9,7 +9,7 @@ import contextlib
 import fnmatch
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ ATTENTION = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_atte
 """Ways to compute attention that name no repository of the Hub."""
 LARGEST, LARGEST_TOKENIZER = 64 << 20, 1 << 30
 """The most bytes of a JSON file that is read here, and of one that a tokenizer reads."""
+GROWTH = 256
+"""How many times as long a tokenizer may make a text; those in use put one character, or a few, in place of another."""
 LAYERS, PARTS, SIZES = 128, 1024, 1 << 20
 """So many layers, other repeated parts and sizes of anything are believed without a look at the weights: they may be
 shared, or one tensor for all."""
@@ -228,6 +230,28 @@ def check_numbers(config: Json, tensors: Mapping[str, Tensor], *, where: str) ->
             raise ModelError(f"{where}: {key} must be a whole number", code="bad-model")
         if type(value) is int and not (1 if some else LEAST) <= value <= most(key):
             raise ModelError(f"{where}: {key} of {_short(value)} does not fit its weights", code="bad-model")
+
+
+def check_growth(parts: Iterable[bytes], *, where: str) -> None:
+    """Refuse a tokenizer that makes a text many times as long: it would take all memory, and end the process.
+
+    ``parts`` are its normalizer and decoder, in JSON. Raises ModelError.
+    """
+    growth = 1
+    for part in parts:
+        for step in _steps(json.loads(part)):
+            content, pattern = step.get("content") or step.get("prepend") or "", step.get("pattern") or {}
+            growth *= max(len(content) // max(len(pattern.get("String", "")), 1), 1)
+    if growth > GROWTH:
+        raise ModelError(f"{where}: refused: its tokenizer makes texts {growth:,} times as long", code="hostile")
+
+
+def _steps(part: object) -> Iterator[Json]:
+    """A step of a tokenizer, and those that it is a sequence of."""
+    if isinstance(part, dict):
+        yield part
+        for inner in (*(part.get("normalizers") or ()), *(part.get("decoders") or ())):
+            yield from _steps(inner)
 
 
 def _short(value: int) -> str:

@@ -107,6 +107,14 @@ def reported(folder: Path, *, code: str = "bad-model", pickled: bool = False) ->
 
 def tokenizer(folder: Path, *, converted: bool) -> Any:
     """A checkpoint's tokenizer. One that llmcli converted is whole in its ``tokenizer.json``, and read once."""
+    found = _tokenizer(folder, converted=converted)
+    if backend := getattr(found, "backend_tokenizer", None):
+        parts = (backend.normalizer, backend.decoder)
+        checking.check_growth([part.__getstate__() for part in parts if part is not None], where=str(folder))
+    return found
+
+
+def _tokenizer(folder: Path, *, converted: bool) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     path = folder / "tokenizer.json"

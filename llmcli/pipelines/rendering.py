@@ -125,10 +125,10 @@ def _words(parsed: Any) -> str:
 
 
 def _why(error: Exception, source: str) -> str:
-    """The words of an error, where they stand in the template itself."""
+    """The words of an error, where they are the template's own: a string in it, or a name."""
     words = str(error)
     undefined = re.fullmatch(r"'(\w+)' is undefined", words)
-    if words and (words in source or (undefined and undefined[1] in source)):
+    if f"'{words}'" in source or f'"{words}"' in source or (undefined and undefined[1] in source):
         return words
     return {"Refused": "it raises an error", "SecurityError": "it does what is not allowed"}.get(
         type(error).__name__, f"{type(error).__name__} while it was rendered"
