@@ -19,6 +19,9 @@ def pick(name: str | None) -> str:
     assert name is not None
     if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
         raise UsageError(f"no {name} device on this machine", hint="use --device cpu")
+    if name.startswith("cuda:") and int(name.removeprefix("cuda:")) >= (devices := torch.cuda.device_count()):
+        raise UsageError(f"no {name} device on this machine: it has {devices}, and they count from 0",
+                         hint="use --device cuda")  # fmt: skip
     return name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -15,7 +16,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from llmcli.errors import ModelError
+from llmcli.errors import ModelError, OutputError
+from llmcli.models import gguf_check, loading, memory
 from llmcli.reports import Report
 
 _converting = threading.Lock()
@@ -25,27 +27,33 @@ _converting = threading.Lock()
 def convert(source: Path, target: Path, *, report: Report) -> None:
     """Write ``target`` (a new folder) with config, tokenizer and float32 weights of the GGUF file ``source``.
 
-    Raises ModelError for a file that is not GGUF or of an architecture that transformers cannot read.
+    Raises ModelError for a file that is not GGUF or of an architecture that transformers cannot read, OutOfMemory or
+    OutputError for one whose weights would fit neither the memory nor the disk.
     """
+    _fits(source, target)
     place = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name,
              "local_files_only": True, "trust_remote_code": False}  # fmt: skip
-    with _converting, _quiet(), read_once():
-        try:
-            report("tokenizer", 0.1)
-            tokenizer = AutoTokenizer.from_pretrained(**place)
-            config = AutoConfig.from_pretrained(**place)
-            with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(config)
-            report("weights", 0.5)
-            loaded = load_gguf_checkpoint(
-                str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
-            )
-        except (ValueError, KeyError, NotImplementedError) as error:
-            raise ModelError(f"{source.name}: not a GGUF file that can be read: {error}", code="bad-gguf") from error
+    with _converting, loading.reported(source, code="bad-gguf"), _quiet(), read_once():
+        report("tokenizer", 0.1)
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+        config = AutoConfig.from_pretrained(**place)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        report("weights", 0.5)
+        loaded = load_gguf_checkpoint(str(source), return_tensors=True, model_to_load=model, torch_dtype=torch.float32)
         report("writing", 0.8)
         _save(model, loaded["tensors"], target)
         tokenizer.save_pretrained(target)
     report("done", 1.0)
+
+
+def _fits(source: Path, target: Path) -> None:
+    found = gguf_check.header(source)
+    size = 4 * sum(tensor.numbers for tensor in found.tensors.values())
+    memory.need(size, source.name)
+    if size > (free := shutil.disk_usage(target.parent).free):
+        raise OutputError(f"{target.parent}: {source.name} needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
+                          code="cache", hint="free some room, or set LLMCLI_CACHE_DIR")  # fmt: skip
 
 
 def _save(model: Any, tensors: dict[str, torch.Tensor], target: Path) -> None:

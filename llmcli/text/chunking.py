@@ -96,9 +96,14 @@ def fit(text: str, *, budget: int, on_long: str, model: Tokens) -> Fitted:
     size = model.count(text)
     if size <= budget:
         return Fitted([text])
-    if on_long == "error" or budget < MIN_BUDGET:
+    if budget < MIN_BUDGET:
         raise GenerationError(
-            f"the text has {size} tokens, and {max(budget, 0)} fit the context window",
+            f"the prompt and --max-new-tokens leave {max(budget, 0)} tokens of the context window for the text",
+            code="too-long", hint="give a smaller --max-new-tokens",
+        )  # fmt: skip
+    if on_long == "error":
+        raise GenerationError(
+            f"the text has {size} tokens, and {budget} fit the context window",
             code="too-long",
             hint="see --on-long",
         )

@@ -198,19 +198,6 @@ def test_a_gguf_file_that_is_none(cli, tmp_path: Path):
     assert (done.code, "error[bad-gguf]" in done.err) == (4, True)
 
 
-ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}"
-TEMPLATES = {"without end": (ENDLESS, "does not come to an end"), "without the message": ("hello", "leaves out")}
-
-
-@pytest.mark.parametrize(("template", "message"), TEMPLATES.values(), ids=TEMPLATES)
-def test_a_bad_template_is_refused(cli, tiny_causal: Path, tmp_path: Path, monkeypatch, template: str, message: str):
-    monkeypatch.setattr("llmcli.pipelines.tokens.TEMPLATE_SECONDS", 0.2)
-    folder = shutil.copytree(tiny_causal, tmp_path / "repo")
-    (folder / "chat_template.jinja").write_text(template)
-    done = cli("generate", "-m", str(folder), "hello?")
-    assert (done.code, message in done.err) == (4, True), done.err
-
-
 def test_what_cannot_be_run_is_listed_all_the_same(llmcli, tmp_path: Path):
     assert llmcli("models", "pull", "org/causal").returncode == 0
     assert b"org/causal\tany task" in llmcli("models", "list").stdout

@@ -27,6 +27,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.commit = COMMIT
+        self.stopped = threading.Event()
         self.repos: dict[str, Path] = {}
         self.converted: dict[str, Path] = {}
         self.converter = "SFconvertbot"
@@ -34,6 +35,12 @@ class Hub(ThreadingHTTPServer):
         self.tags: list[str] = []
         self.refused: dict[str, tuple[int, str]] = {}
         self.cuts: set[str] = set()
+        self.answer: bytes | None = None
+        """What is said of every repository, instead of the truth."""
+        self.digests: dict[str, str] = {}
+        """The sha256 that is said of a file."""
+        self.slow: set[str] = set()
+        """Files of which a byte comes now and then, for ever."""
         self.log: list[tuple[str, str]] = []
 
     @property
@@ -44,6 +51,10 @@ class Hub(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+def path_name(path: str) -> str:
+    return path.partition("?")[0].rpartition("/")[2]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,6 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, b"{}", {"X-Error-Code": code}, body=body)
         elif path.endswith("/discussions"):
             self._send(200, json.dumps(self._changes(repo)).encode(), {}, body=body)
+        elif path.startswith("api/") and self.server.answer is not None:
+            self._send(200, self.server.answer, {}, body=body)
         elif path.startswith("api/"):
             self._send(200, json.dumps(self._facts(repo, path.rpartition("/")[2])).encode(), {}, body=body)
         else:
@@ -85,7 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
         files += [(name, 1) for name in self.server.extra.get(repo, [])]
         commit = CONVERTED if converted else revision if len(revision) == len(COMMIT) else self.server.commit
         return {"id": repo, "modelId": repo, "sha": commit, "private": False, "tags": self.server.tags, "downloads": 0,
-                "siblings": [{"rfilename": name, "size": size} for name, size in files]}  # fmt: skip
+                "siblings": [self._sibling(name, size) for name, size in files]}  # fmt: skip
+
+    def _sibling(self, name: str, size: int) -> dict[str, object]:
+        digest = self.server.digests.get(name)
+        large = {"lfs": {"size": size, "sha256": digest, "pointerSize": 130}} if digest else {}
+        return {"rfilename": name, "size": size} | large
 
     def _file(self, path: Path, *, commit: str, body: bool) -> None:
         raw = path.read_bytes()
@@ -105,7 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(raw))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if body:
+        if body and path_name(self.path) in self.server.slow:
+            while not self.server.stopped.wait(0.05):
+                self.wfile.write(b" ")
+        elif body:
             self.wfile.write(raw[: len(raw) // 2] if half else raw)
         if half:
             self.close_connection = True
@@ -122,6 +143,7 @@ def serve() -> Iterator[Hub]:
     try:
         yield server
     finally:
+        server.stopped.set()
         server.shutdown()
         server.server_close()
 
