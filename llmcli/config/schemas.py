@@ -80,6 +80,8 @@ class Settings(Strict):
     device: str | None = Field(None, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     quantize: Literal["auto", "none", "int8"] | None = None
+    plain: bool | None = None
+    """Transformers alone: no attention, beam search, cache of prompts or rounded weights of llmcli's own."""
     batch_size: Literal["auto"] | int | None = None
     allow_pickle: bool | None = None
     """Read pickled weights of a local folder; the command line alone can say so."""

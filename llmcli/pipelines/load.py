@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.config.run_config import RunConfig
-from llmcli.errors import UsageError
+from llmcli.errors import ModelError, UsageError
 from llmcli.models import devices, loading, store
 from llmcli.pipelines.protocol import Model
 from llmcli.reports import Report
@@ -55,10 +55,12 @@ def _load(folder: Path, config: RunConfig, watch: Callable[[Any], None] | None) 
         "window": config.model.context_window or context_window(model.config, tokenizer),
         "batch_size": size if isinstance(size, int) else None,
     }
+    if config.model.pipeline in ("causal", "seq2seq"):
+        options["plain"] = bool(config.settings.plain)
     if config.model.pipeline == "causal" and stored:
         from llmcli.models import derived
 
-        form = "int8" if _quantized(config, str(model.device.type)) else "whole"
+        form = "int8" if _quantized(folder, config, str(model.device.type)) else "whole"
         facts = f"{weights} {model.dtype} {form} {model.device}"
         options["prefixes"] = derived.Prefixes(stored, facts=facts)
     if config.model.pipeline == "seq2seq":
@@ -91,7 +93,7 @@ def _read(folder: Path, config: RunConfig, *, stored: Path | None, weights: str)
 
     auto = loading.head(config.model.pipeline)
     device = devices.pick(config.settings.device)
-    dtype, quantized = devices.dtype(config.settings.dtype, device), _quantized(config, device)
+    dtype, quantized = devices.dtype(config.settings.dtype, device), _quantized(folder, config, device)
     pickled = loading.pickled(folder, allowed=bool(config.settings.allow_pickle))
     with loading.reported(folder, pickled=pickled):
         tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
@@ -107,10 +109,24 @@ def _stored(folder: Path, config: RunConfig) -> Path | None:
     return folder if store.folder(config.model.source, name=config.model.name) is not None else None
 
 
-def _quantized(config: RunConfig, device: str) -> bool:
-    """Whether to use int8 weights. Raises UsageError where there is no kernel for them."""
-    asked = config.settings.quantize or "auto"
+def _quantized(folder: Path, config: RunConfig, device: str) -> bool:
+    """Whether to use int8 weights. Raises UsageError where there is no kernel for them, ModelError for a family whose
+    answers they would change.
+    """
+    from llmcli.pipelines.fast import known
+
+    asked, origins = config.settings.quantize or "auto", config.origins
     if asked == "int8" and device != "cpu":
         raise UsageError("--quantize int8 is for a CPU", hint="use --dtype bfloat16")
+    if config.settings.plain:
+        if asked == "int8" and origins.get("quantize") == origins.get("plain"):
+            raise UsageError("--plain leaves the weights as they are", hint="leave out --quantize int8")
+        return False
     chosen = config.model.pipeline == "causal" and device == "cpu" and config.settings.dtype in (None, "auto")
-    return asked == "int8" or (asked == "auto" and chosen)
+    if not (asked == "int8" or (asked == "auto" and chosen)):
+        return False
+    family = loading.family(folder)
+    if asked == "int8" and not known.int8(family):
+        raise ModelError(f"8-bit weights are not known to suit {family}", code="no-int8",
+                         hint="leave out --quantize int8")  # fmt: skip
+    return known.int8(family)
