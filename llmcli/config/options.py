@@ -134,6 +134,10 @@ class ModelOptions:
         Option(help="int8: several times as fast on a CPU, nearly the same answers. 'auto': for causal models there, "
                "unless --dtype is given.", rich_help_panel=MODEL, show_default=False),
     ] = None  # fmt: skip
+    plain: Annotated[
+        bool, Option("--plain", help="Transformers alone, without llmcli's shortcuts: slower, to compare with.",
+                     rich_help_panel=MODEL)
+    ] = False  # fmt: skip
     batch_size: Annotated[
         str | None,
         Option(help="'auto', or the most rows at a time.", rich_help_panel=MODEL, show_default=False),

@@ -116,6 +116,8 @@ class Settings(Strict):
     """Number format of the weights; ``float32`` is the reproducible one."""
     quantize: Literal["auto", "none", "int8"] | None = None
     """``int8``: several times as fast on a CPU, nearly the same answers."""
+    plain: bool | None = None
+    """Transformers alone: no attention, beam search, cache of prompts or rounded weights of llmcli's own."""
     batch_size: Literal["auto"] | int | None = None
     """The most rows at a time."""
     allow_pickle: bool | None = None

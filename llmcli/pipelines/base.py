@@ -30,11 +30,12 @@ class HeadModel:
         self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
 
     def batched(
-        self, items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, alone: bool = False
-    ) -> list[R]:
+        self, items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, alone: bool = False,
+        padded: bool = True,
+    ) -> list[R]:  # fmt: skip
         """One result an item, in order, each in a batch of its own if ``alone``; see ``batching.run``."""
         budget = Budget(1, self._budget.tokens) if alone else self._budget
-        return batching.run(items, lengths, work, budget=budget)
+        return batching.run(items, lengths, work, budget=budget, padded=padded)
 
     def count(self, text: str) -> int:
         """See Model."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,31 +12,36 @@ from llmcli.errors import ModelError
 from llmcli.pipelines import batching, scores
 from llmcli.pipelines.base import ROWS, TOKENS
 from llmcli.pipelines.batching import Budget
-from llmcli.pipelines.choice import ChoicePipeline
-from llmcli.pipelines.completion import CompletionPipeline
+from llmcli.pipelines.choice import Choices
+from llmcli.pipelines.completion import Completions
 from llmcli.pipelines.extraction import Extraction
-from llmcli.pipelines.fast.prefix import Kept, PrefixCache
+from llmcli.pipelines.fast import known
+from llmcli.pipelines.fast.prefix import Kept, reader
 from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
-from llmcli.pipelines.tokens import Batch, Encoded, Encoder
+from llmcli.pipelines.reading import PlainReader, Reader
+from llmcli.pipelines.tokens import Encoded, Encoder
 from llmcli.text.prompts import Rendered
+
+R = TypeVar("R")
 
 
 class CausalModel:
-    """Implements :class:`llmcli.pipelines.protocol.Model`."""
+    """Implements :class:`llmcli.pipelines.protocol.Model`. ``plain``: without any shortcut."""
 
     def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None,
-                 prefixes: Kept | None = None) -> None:  # fmt: skip
+                 prefixes: Kept | None = None, plain: bool = False) -> None:  # fmt: skip
         self.model = model
         self.encoder = encoder
         self.context_window = window
         self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
-        self._prefixes = cache = PrefixCache(model, prefixes)
-        # Elsewhere padding between prefix and row counts as part of a sliding window that is shorter than the prompt.
-        self._padded = window if cache.shared else getattr(model.config, "sliding_window", None) or window
-        shared = {"model": model, "tokenizer": encoder.tokenizer}
-        self._completion = CompletionPipeline(**shared, encoder=encoder, prefixes=cache)
-        self._choice = ChoicePipeline(**shared, encoder=encoder, prefixes=cache)
-        self._extraction = Extraction(self._choice, encoder, cache)
+        if model.config.model_type in known.KEEPS_STATE:
+            raise ModelError(f"transformers mixes the texts of {model.config.model_type} up", code="bad-model",
+                             hint="give another --model")  # fmt: skip
+        self._prefixes = None if plain else reader(model, prefixes)
+        self._reader: Reader = self._prefixes or PlainReader(model)
+        self._completions = Completions(model, encoder, self._prefixes)
+        self._choices = Choices(self._reader)
+        self._extraction = Extraction(encoder, self._reader)
 
     def count(self, text: str) -> int:
         """See Model."""
@@ -55,25 +60,18 @@ class CausalModel:
     ) -> list[list[Completion]]:
         """See Model. Sampled rows run one by one, each from its own seed: no row depends on its neighbours."""
         budget = Budget(1, self._budget.tokens) if generation.sampled or emit else self._budget
+        asked = self._completions.asked(generation, emit)
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
-        if len(encoded) == 1:
-            encoded = [self._resumed(encoded[0])]
+        if len(encoded) == 1 and self._prefixes is not None:
+            encoded = [self._prefixes.resumed(encoded[0])]
 
         def work(batch: list[Encoded]) -> list[list[Completion]]:
-            found: list[list[Completion]] = self._completion(Batch(tuple(batch)), generation=generation, emit=emit)
-            return found
+            return self._completions(batch, asked)
 
-        longest = max(map(len, encoded), default=0) + (generation.max_new_tokens or 0)
-        found = self._batches(encoded, work, budget=budget, padded=longest <= self._padded)
-        self._prefixes.forget()
+        found = self._batches(encoded, work, budget=budget, padded=self._completions.padded(asked))
+        if self._prefixes is not None:
+            self._prefixes.forget()
         return found
-
-    def _resumed(self, prompt: Encoded) -> Encoded:
-        """The prompt behind its beginning, where :meth:`ending` has read that just now."""
-        begun = self._prefixes.begun[0]
-        if prompt.prefix or not begun or prompt.row[: len(begun)] != begun or len(prompt.row) == len(begun):
-            return prompt
-        return Encoded(begun, prompt.row[len(begun) :])
 
     def choose(
         self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
@@ -83,25 +81,23 @@ class CausalModel:
         encoded = [self.encoder.prompt(prompt) for prompt in prompts]
 
         def work(batch: list[Encoded]) -> list[Choice]:
-            found: list[Choice] = self._choice(Batch(tuple(batch)), words=words, multi=multi)
-            return found
+            return self._choices.choose(batch, words, multi=multi)
 
         return self._batches(encoded, work, budget=self._budget)
 
-    def _batches(self, encoded: list[Encoded], work: Any, *, budget: Budget, padded: bool = True) -> list[Any]:
+    def _batches(
+        self, encoded: list[Encoded], work: Callable[[list[Encoded]], list[R]], *, budget: Budget, padded: bool = True
+    ) -> list[R]:
         """Batches share one prefix; results come back in order, one a prompt."""
-        results: list[Any] = [None] * len(encoded)
+        results: dict[int, R] = {}
         for prefix in dict.fromkeys(item.prefix for item in encoded):
             group = [index for index, item in enumerate(encoded) if item.prefix == prefix]
             items = [encoded[index] for index in group]
-            lengths = [len(item.row) for item in items]
-            for index, result in zip(
-                group,
-                batching.run(items, lengths, work, budget=budget, padded=padded),
-                strict=True,
-            ):
-                results[index] = result
-        return results
+            # Read plainly, the prefix is a part of each row.
+            lengths = [len(item.row) + (len(prefix) if self._prefixes is None else 0) for item in items]
+            done = batching.run(items, lengths, work, budget=budget, padded=padded)
+            results.update(zip(group, done, strict=True))
+        return [results[index] for index in range(len(encoded))]
 
     def spans(
         self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
@@ -125,7 +121,7 @@ class CausalModel:
         sizes = dict(zip(map(id, full), tails, strict=True))
 
         def work(batch: list[Encoded]) -> list[float]:
-            return self._choice.likelihood(Batch(tuple(batch)), [sizes[id(item)] for item in batch])
+            return self._choices.likelihood(batch, [sizes[id(item)] for item in batch])
 
         return self._batches(full, work, budget=self._budget)
 
@@ -139,7 +135,7 @@ class CausalModel:
         same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(open_ended) - 1)
         ends = [open_ended[same], *(self.encoder.ids(mark)[-1] for mark in ".?!")]
         with torch.inference_mode():
-            log_p = scores.log_p(self.model, self._prefixes.begin(open_ended[:same])[0, -1])
+            log_p = scores.log_p(self._reader.head, self._reader.begin(open_ended[:same]))
         return float(log_p[ends].logsumexp(0))
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:

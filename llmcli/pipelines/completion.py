@@ -2,115 +2,170 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, Pipeline, StoppingCriteriaList
+from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from llmcli.config.schemas import Generation
-from llmcli.pipelines.fast.beams import BeamSearch
+from llmcli.errors import ModelError
+from llmcli.pipelines.fast import known
+from llmcli.pipelines.fast.beams import BeamSearch, Rules
 from llmcli.pipelines.fast.prefix import PrefixCache
 from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
-from llmcli.pipelines.tokens import Batch, Encoder
+from llmcli.pipelines.tokens import Encoded, Encoder
 
 DEFAULT_MAX_NEW_TOKENS = 256
 NEVER = -1e9
 """The score of a text that is none."""
 STEPS = 16
 """Tokens that a batch makes between two looks at which rows have ended."""
+Text = tuple[float, list[int]]
+"""A score and the tokens."""
 
 
-class CompletionPipeline(Pipeline):  # type: ignore[misc]
-    """One call takes one :class:`Batch` and gives, for each row, its completions."""
+@dataclass(frozen=True)
+class Asked:
+    """How texts are generated. ``settings``: those that decide, the checkpoint's own among them."""
 
-    def __init__(self, *, encoder: Encoder, prefixes: PrefixCache, **kwargs: Any) -> None:
-        super().__init__(device=kwargs["model"].device, **kwargs)
-        self._encoder = encoder
-        self._prefixes = prefixes
-        self._beams = BeamSearch(self.model, encoder, prefixes)
+    config: GenerationConfig
+    settings: dict[str, Any]
+    stop: list[str]
+    seed: int | None
+    emit: Emit | None
 
-    def _sanitize_parameters(
-        self, generation: Generation | None = None, emit: Emit | None = None, **_: Any
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        generation = generation or Generation()
-        return {}, {"generation": generation, "emit": emit}, {"generation": generation}
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """The end-of-sequence tokens."""
+        eos = self.config.eos_token_id
+        return frozenset(one for one in (eos if isinstance(eos, list) else [eos]) if one is not None)
 
-    def preprocess(self, batch: Batch) -> dict[str, Any]:
-        """Left-pad the rows behind the prefix: ``input_ids`` and ``attention_mask``, (rows, prefix + width)."""
-        width = max(len(row.row) for row in batch.rows)
-        prefix, pad = list(batch.rows[0].prefix), pad_id(self.tokenizer)
-        ids, mask = [], []
-        for row in batch.rows:
-            gap = width - len(row.row)
-            ids.append([*prefix, *[pad] * gap, *row.row])
-            mask.append([1] * len(prefix) + [0] * gap + [1] * len(row.row))
-        return {
-            "input_ids": torch.tensor(ids),
-            "attention_mask": torch.tensor(mask),
-            "prefix": tuple(prefix),
-            "lengths": [len(row) for row in batch.rows],
-        }
 
-    def _forward(self, inputs: dict[str, Any], *, generation: Generation, emit: Emit | None = None) -> dict[str, Any]:
-        ids, prefix = inputs["input_ids"], tuple(inputs["prefix"])
-        config = self._config(generation)
-        if self._beams.able(config):
-            return self._searched(inputs, config, stop=generation.stop or [])
-        extra: dict[str, Any] = {}
-        if prefix:
-            copies = max(config.num_beams, config.num_return_sequences)
-            extra[self._prefixes.held] = self._prefixes.expand(prefix, len(ids) * copies)
-        stop = generation.stop or []
-        if stop:
-            extra["stopping_criteria"] = StoppingCriteriaList([Stop(self._encoder, stop, ids.shape[1])])
-        if emit is not None and config.num_beams == 1 and config.num_return_sequences == 1:
-            extra["streamer"] = Streamer(self._encoder, emit, stop)
-        if generation.sampled and generation.seed is not None:
-            torch.manual_seed(generation.seed)
-        if len(ids) > 1 and config.num_beams == 1 and not config.do_sample and generation.min_new_tokens is None:
-            made, scores = (
-                self._shrinking(ids, inputs["attention_mask"], config, stop=stop, extra=extra),
-                [0.0] * len(ids),
-            )
+class Completions:
+    """Generates after prompts: with shortcuts where ``prefixes`` are there and the settings are known, else plainly."""
+
+    def __init__(self, model: Any, encoder: Encoder, prefixes: PrefixCache | None) -> None:
+        self._model, self._encoder, self._prefixes = model, encoder, prefixes
+
+    def asked(self, generation: Generation, emit: Emit | None = None) -> Asked:
+        """The settings given, and the checkpoint's own where they say nothing."""
+        own, tokenizer = self._model.generation_config, self._encoder.tokenizer
+        values = generation.model_dump(exclude_none=True, exclude={"stop", "seed", "temperature"})
+        beams = 1 if generation.sampled else own.num_beams or 1
+        usual = {"max_new_tokens": own.max_new_tokens or DEFAULT_MAX_NEW_TOKENS, "num_beams": beams}
+        if generation.sampled:
+            values = {"top_k": 0} | values | {"temperature": generation.temperature}
         else:
-            found = self._generate(ids, inputs["attention_mask"], config, extra)
-            made = found.sequences[:, ids.shape[1] :].tolist()
-            scores = found.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(made)
-        return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
+            values = {key: value for key, value in values.items() if key not in ("top_p", "top_k")}
+        config = GenerationConfig(
+            **usual | {"num_return_sequences": 1} | values,
+            do_sample=generation.sampled,
+            eos_token_id=tokenizer.eos_token_id if own.eos_token_id is None else own.eos_token_id,
+            bos_token_id=own.bos_token_id,
+            pad_token_id=pad_id(tokenizer),
+        )
+        return Asked(config, known.settings(config, own), generation.stop or [], generation.seed, emit)
 
-    def _searched(self, inputs: dict[str, Any], config: GenerationConfig, *, stop: list[str]) -> dict[str, Any]:
-        """By beams. Where fewer texts ended than are wanted, empty ones stand for the rest."""
-        ids = inputs["input_ids"]
-        cache = self._prefixes.expand(tuple(inputs["prefix"]), len(ids))
-        found = self._beams(ids, inputs["attention_mask"], cache, config, ends=ends(config), stop=stop)
-        wanted = config.num_return_sequences
-        rest = [(NEVER, [min(ends(config))])] * wanted
-        hypotheses = [one for row in found for one in (row + rest)[:wanted]]
-        made, scores = [tokens for _, tokens in hypotheses], [score for score, _ in hypotheses]
-        return {"made": made, "scores": scores, "lengths": inputs["lengths"], "config": config}
+    def padded(self, asked: Asked) -> bool:
+        """Whether rows of several lengths may share a batch; padding then changes nothing."""
+        clean = not known.HISTORY & set(asked.settings) or self._filler(asked) is not None
+        return self._quick(asked) and clean
+
+    def __call__(self, rows: Sequence[Encoded], asked: Asked) -> list[list[Completion]]:
+        """The completions of each row. Rows share a prefix, and, unless they may be ``padded``, a length.
+
+        Raises GenerationError for scores that are no numbers, ModelError where transformers refuses.
+        """
+        config, each = asked.config, asked.config.num_return_sequences
+        ids, mask = self._inputs(rows, asked)
+        quick = self._quick(asked)
+        if asked.config.do_sample and asked.seed is not None:
+            torch.manual_seed(asked.seed)
+        if quick and known.searched(asked.settings):
+            texts = self._searched(rows, ids, mask, asked)
+        elif quick and len(rows) > 1 and set(asked.settings) <= known.SHRINKING:
+            texts = self._shrinking(ids, mask, asked, self._extra(rows, ids, asked))
+        else:
+            made = self._generate(ids, mask, config, self._extra(rows, ids, asked, quick=quick))
+            tokens = made.sequences[:, ids.shape[1] :].tolist()
+            scores = made.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(tokens)
+            texts = list(zip(scores, tokens, strict=True))
+        cut = [finish(self._encoder, tokens, ends=set(asked.ends), stop=asked.stop) for _, tokens in texts]
+        found = [Completion(text, len(rows[place // each]), tokens, reason, score)
+                 for place, ((text, tokens, reason), (score, _)) in enumerate(zip(cut, texts, strict=True))]  # fmt: skip
+        return [found[place : place + each] for place in range(0, len(found), each)]
+
+    def _quick(self, asked: Asked) -> bool:
+        return self._prefixes is not None and set(asked.settings) <= known.BEHIND_PREFIX
+
+    def _filler(self, asked: Asked) -> int | None:
+        """The token that pads. Masked as it is, a repetition penalty sees it: it must not be one that ends a text."""
+        tokenizer = self._encoder.tokenizer
+        special = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id)
+        return next((int(token) for token in special if token is not None and token not in asked.ends), None)
+
+    def _inputs(self, rows: Sequence[Encoded], asked: Asked) -> tuple[torch.Tensor, torch.Tensor]:
+        """Left-pad the rows behind the prefix: token ids and mask, (rows, prefix + width)."""
+        width, prefix = max(len(row.row) for row in rows), rows[0].prefix
+        gaps, pad = [width - len(row.row) for row in rows], self._filler(asked) or 0
+        ids = [[*prefix, *[pad] * gap, *row.row] for row, gap in zip(rows, gaps, strict=True)]
+        mask = [[1] * len(prefix) + [0] * gap + [1] * (width - gap) for gap in gaps]
+        return (torch.tensor(ids, device=self._model.device), torch.tensor(mask, device=self._model.device))
+
+    def _extra(self, rows: Sequence[Encoded], ids: torch.Tensor, asked: Asked, *, quick: bool = True) -> dict[str, Any]:
+        """What ``generate`` gets besides its config: the prefix's cache, who stops it, who hears it."""
+        config, extra = asked.config, dict[str, Any]()
+        if quick and self._prefixes is not None and rows[0].prefix:
+            copies = max(config.num_beams, config.num_return_sequences)
+            extra[self._prefixes.held] = self._prefixes.expand(rows[0].prefix, len(ids) * copies)
+        if asked.stop:
+            extra["stopping_criteria"] = StoppingCriteriaList([Stop(self._encoder, asked.stop, ids.shape[1])])
+        if asked.emit is not None and config.num_beams == 1 and config.num_return_sequences == 1:
+            extra["streamer"] = Streamer(self._encoder, asked.emit, asked.stop)
+        return extra
 
     def _generate(self, ids: torch.Tensor, mask: torch.Tensor, config: GenerationConfig, extra: dict[str, Any]) -> Any:
-        return self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            generation_config=config,
-            logits_processor=LogitsProcessorList([Finite()]),
-            return_dict_in_generate=True,
-            output_scores=config.num_beams > 1,
-            **extra,
-        )
+        try:
+            return self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=LogitsProcessorList([Finite()]),
+                return_dict_in_generate=True,
+                output_scores=config.num_beams > 1,
+                **extra,
+            )
+        except (ValueError, NotImplementedError) as error:
+            reason = str(error).split(". ")[0]
+            raise ModelError(f"{type(self._model).__name__} cannot generate so: {reason}", code="wrong-task",
+                             hint="try --num-beams 1, or another --model") from error  # fmt: skip
 
-    def _shrinking(
-        self, ids: torch.Tensor, mask: torch.Tensor, config: GenerationConfig, *, stop: list[str], extra: dict[str, Any]
-    ) -> list[list[int]]:
-        """Greedy tokens of each row, (rows, any length). Every few steps the rows that have ended leave the batch."""
-        begin, end = ids.shape[1], ids.shape[1] + config.max_new_tokens
+    @torch.inference_mode()
+    def _searched(self, rows: Sequence[Encoded], ids: torch.Tensor, mask: torch.Tensor, asked: Asked) -> list[Text]:
+        """By beams. Where fewer texts ended than are wanted, empty ones stand for the rest."""
+        assert self._prefixes is not None  # known.searched asks for a quick reader
+        config, settings = asked.config, asked.settings
+        wanted = config.num_return_sequences
+        chosen = {name: settings[name] for name in ("length_penalty", "early_stopping") if name in settings}
+        rules = Rules(config.num_beams, wanted, asked.ends, config.max_new_tokens, **chosen)
+        cache = self._prefixes.expand(rows[0].prefix, len(rows))
+        found = BeamSearch(self._encoder, self._prefixes)(ids, mask, cache, rules, stop=asked.stop)
+        rest: list[Text] = [(NEVER, sorted(asked.ends)[:1])] * wanted
+        return [text for row in found for text in (row + rest)[:wanted]]
+
+    def _shrinking(self, ids: torch.Tensor, mask: torch.Tensor, asked: Asked, extra: dict[str, Any]) -> list[Text]:
+        """Greedy texts. Every few steps the rows that have ended leave the batch."""
+        assert self._prefixes is not None
+        begin, end = ids.shape[1], ids.shape[1] + asked.config.max_new_tokens
         made: list[list[int]] = [[] for _ in ids]
         rows = torch.arange(len(ids), device=ids.device)
         held = extra.get(self._prefixes.held) or DynamicCache()
-        config, extra = copy(config), extra | {self._prefixes.held: held}
+        config, extra = copy(asked.config), extra | {self._prefixes.held: held}
         while len(rows):
             # A last row alone has nothing to leave behind.
             config.max_new_tokens = min(STEPS, end - ids.shape[1]) if len(rows) > 1 else end - ids.shape[1]
@@ -118,7 +173,8 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
             kept = []
             for place, (row, tokens) in enumerate(zip(rows.tolist(), ids[:, begin:].tolist(), strict=True)):
                 made[row] = tokens
-                if ids.shape[1] < end and finish(self._encoder, tokens, ends=ends(config), stop=stop)[2] == "length":
+                reason = finish(self._encoder, tokens, ends=set(asked.ends), stop=asked.stop)[2]
+                if ids.shape[1] < end and reason == "length":
                     kept.append(place)
             if len(kept) < len(rows):
                 left = torch.tensor(kept, dtype=torch.long, device=ids.device)
@@ -126,43 +182,7 @@ class CompletionPipeline(Pipeline):  # type: ignore[misc]
                 if kept:
                     held.batch_select_indices(left)
             mask = torch.cat([mask, mask.new_ones(len(mask), ids.shape[1] - mask.shape[1])], dim=1)
-        return made
-
-    def _config(self, generation: Generation) -> GenerationConfig:
-        values = generation.model_dump(exclude_none=True, exclude={"stop", "seed", "temperature"})
-        if generation.sampled:
-            values |= {"do_sample": True, "temperature": generation.temperature}
-            values.setdefault("top_k", 0)
-        else:
-            values = {key: value for key, value in values.items() if key not in ("top_p", "top_k")}
-            values["do_sample"] = False
-        own = self.model.generation_config
-        return GenerationConfig(
-            **({"max_new_tokens": DEFAULT_MAX_NEW_TOKENS, "num_beams": 1, "num_return_sequences": 1} | values),
-            eos_token_id=own.eos_token_id or self.tokenizer.eos_token_id,
-            bos_token_id=own.bos_token_id,
-            pad_token_id=pad_id(self.tokenizer),
-        )
-
-    def postprocess(self, outputs: dict[str, Any], *, generation: Generation) -> list[list[Completion]]:
-        """Cut each text at its end-of-sequence token or stop string, and name the finish reason."""
-        config = outputs["config"]
-        each = config.num_return_sequences
-        rows = [finish(self._encoder, row, ends=ends(config), stop=generation.stop or []) for row in outputs["made"]]
-        found = list(zip(rows, outputs["scores"], strict=True))
-        return [
-            [
-                Completion(text, length, tokens, reason, score)
-                for (text, tokens, reason), score in found[index * each : (index + 1) * each]
-            ]
-            for index, length in enumerate(outputs["lengths"])
-        ]
-
-
-def ends(config: GenerationConfig) -> set[int]:
-    """The end-of-sequence tokens."""
-    eos = config.eos_token_id
-    return set(eos if isinstance(eos, list) else [eos])
+        return [(0.0, tokens) for tokens in made]
 
 
 def pad_id(tokenizer: Any) -> int:

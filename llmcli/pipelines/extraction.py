@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from transformers import DynamicCache
 
-from llmcli.pipelines.choice import ChoicePipeline
-from llmcli.pipelines.fast.prefix import PrefixCache
+from llmcli.pipelines import scores
 from llmcli.pipelines.protocol import Span
+from llmcli.pipelines.reading import Reader, Rows
 from llmcli.pipelines.stopping import check_finite
 from llmcli.pipelines.tokens import Encoded, Encoder
 
@@ -50,12 +49,12 @@ class Extraction:
 
     P(span) is the product of its tokens' probabilities and of the answer's end behind it; the best span has the highest
     (log P(tokens) + END log P(end)) / tokens**LENGTH. The first token of every span is scored in one pass; the
-    likeliest starts are then read on in blocks, as rows of a batch on one cache, until none that goes on can come
-    near the best that has ended.
+    likeliest starts are then read on in blocks, as rows of a batch, until none that goes on can come near the best
+    that has ended.
     """
 
-    def __init__(self, choice: ChoicePipeline, encoder: Encoder, prefixes: PrefixCache) -> None:
-        self._choice, self._encoder, self._prefixes = choice, encoder, prefixes
+    def __init__(self, encoder: Encoder, reader: Reader) -> None:
+        self._encoder, self._reader = encoder, reader
         self._stops: dict[str, torch.Tensor] = {}
 
     def __call__(self, prompt: Encoded, context: str, *, question: str, ending: str) -> Span:
@@ -65,15 +64,15 @@ class Extraction:
         """
         starts = [*self._starts(context)]
         with torch.inference_mode():
-            hidden, cache = self._choice.read(prompt)
-            log_p = self._choice.log_p(hidden[:, -1])[0]
+            states, rows = self._reader.read([prompt], last=[1])
+            log_p = scores.log_p(self._reader.head, states[0])[0]
             check_finite(log_p)
             stops = self._stop_ids(ending).to(log_p.device)
             null = float(log_p[stops].logsumexp(-1))
             for start in starts:
                 start.log_p = float(log_p[start.ids[0]])
             starts = _likeliest(starts)
-            spans = self._spans(starts, context, cache, read=len(prompt), stops=stops) if starts else []
+            spans = self._spans(starts, context, rows.fork(len(starts)), stops=stops) if starts else []
         if not spans:
             return Span("", 0, 0, 0.0, 1.0, len(prompt), 0)
         total = torch.tensor([null, *(value for _, value, _, _ in spans)]).logsumexp(0)
@@ -98,16 +97,14 @@ class Extraction:
             yield Start(place, ids[: BLOCK * BLOCKS], [place + end for _, end in offsets[: BLOCK * BLOCKS]], 0.0)
 
     def _spans(
-        self, starts: list[Start], context: str, cache: DynamicCache, *, read: int, stops: torch.Tensor
+        self, starts: list[Start], context: str, rows: Rows, *, stops: torch.Tensor
     ) -> list[tuple[float, float, int, int]]:
         """The rank, log-probability, start and end of the spans that were read."""
         spans: list[tuple[float, float, int, int]] = []
-        cache = self._prefixes.fork(cache, len(starts))
         for first in range(0, BLOCK * BLOCKS, BLOCK):
             blocks = [start.ids[first : first + BLOCK] for start in starts]
-            hidden = self._choice.go_on(blocks, cache, read=read + first)
-            for start, block, row in zip(starts, blocks, hidden, strict=True):
-                log_p = self._choice.log_p(row[: len(block)])
+            for start, block, states in zip(starts, blocks, rows.go_on(blocks), strict=True):
+                log_p = scores.log_p(self._reader.head, states)
                 ended = log_p[:, stops].logsumexp(-1).tolist()
                 following = start.ids[first + 1 : first + len(block) + 1]
                 for place, stop in enumerate(ended):
@@ -124,7 +121,7 @@ class Extraction:
             if not kept:
                 break
             starts = [starts[i] for i in kept]
-            cache.batch_select_indices(torch.tensor(kept, device=stops.device))
+            rows.select(kept)
         return spans
 
     def _stop_ids(self, ending: str) -> torch.Tensor:

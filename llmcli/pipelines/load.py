@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.config.run_config import AnyConfig
-from llmcli.errors import UsageError
+from llmcli.errors import ModelError, UsageError
 from llmcli.models import devices, loading, store
 from llmcli.models.checking import Checkpoint
 from llmcli.pipelines.protocol import Model
@@ -66,17 +66,19 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
         "window": config.model.context_window or context_window(model.config, tokenizer),
         "batch_size": size if isinstance(size, int) else None,
     }
+    if config.model.pipeline in ("causal", "seq2seq"):
+        options["plain"] = bool(config.settings.plain)
     if config.model.pipeline == "causal" and stored:
         from llmcli.models import derived
 
-        form = "int8" if _quantized(config, str(model.device.type)) else "whole"
+        form = "int8" if _quantized(folder, config, str(model.device.type)) else "whole"
         facts = f"{weights} {model.dtype} {form} {model.device}"
         options["prefixes"] = derived.Prefixes(stored, facts=facts)
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
     loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
-    form = ", int8" if _quantized(config, str(model.device.type)) else ""
+    form = ", int8" if _quantized(folder, config, str(model.device.type)) else ""
     loaded.running = f"{folder}, {model.device}, {str(model.dtype).removeprefix('torch.')}{form}"
     return loaded
 
@@ -105,7 +107,7 @@ def _read(folder: Path, config: AnyConfig, found: Checkpoint, *, stored: Path | 
 
     auto = loading.head(config.model.pipeline)
     device = devices.pick(config.settings.device)
-    dtype, quantized = devices.dtype(config.settings.dtype, device), _quantized(config, device)
+    dtype, quantized = devices.dtype(config.settings.dtype, device), _quantized(folder, config, device)
     tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
     model = quantization.restored(stored, auto, dtype, weights=weights) if quantized else None
     if model is not None:
@@ -119,10 +121,24 @@ def _stored(folder: Path, config: AnyConfig) -> Path | None:
     return folder if store.folder(config.model.source, name=config.model.name) is not None else None
 
 
-def _quantized(config: AnyConfig, device: str) -> bool:
-    """Whether to use int8 weights. Raises UsageError where there is no kernel for them."""
-    asked = config.settings.quantize or "auto"
+def _quantized(folder: Path, config: AnyConfig, device: str) -> bool:
+    """Whether to use int8 weights. Raises UsageError where there is no kernel for them, ModelError for a family whose
+    answers they would change.
+    """
+    from llmcli.pipelines.fast import known
+
+    asked, origins = config.settings.quantize or "auto", config.origins
     if asked == "int8" and device != "cpu":
         raise UsageError("--quantize int8 is for a CPU", hint="use --dtype bfloat16")
+    if config.settings.plain:
+        if asked == "int8" and origins.get("quantize") == origins.get("plain"):
+            raise UsageError("--plain leaves the weights as they are", hint="leave out --quantize int8")
+        return False
     chosen = config.model.pipeline == "causal" and device == "cpu" and config.settings.dtype in (None, "auto")
-    return asked == "int8" or (asked == "auto" and chosen)
+    if not (asked == "int8" or (asked == "auto" and chosen)):
+        return False
+    family = loading.family(folder)
+    if asked == "int8" and not known.int8(family):
+        raise ModelError(f"8-bit weights are not known to suit {family}", code="no-int8",
+                         hint="leave out --quantize int8")  # fmt: skip
+    return known.int8(family)

@@ -1,4 +1,4 @@
-"""Scores of the next token: from hidden states to logits and log-probabilities.
+"""Scores of the next token: from what a reader gives to logits and log-probabilities.
 
 A vocabulary of 262,144 makes a megabyte of scores for every row. What is wanted of them, the likeliest or a few
 of a choice, is taken from a block of the vocabulary or some rows at a time, while they are in the processor's cache.
@@ -7,7 +7,7 @@ of a choice, is taken from a block of the vocabulary or some rows at a time, whi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -20,32 +20,86 @@ BLOCKS = 16
 kernel's time at 16 rows, 0.6 at 32, 0.4 at 128."""
 
 
-def logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """(…, hidden) to (…, vocabulary) in float32, as the model itself computes them."""
-    return _scaled(model, model.get_output_embeddings()(hidden).float())
+class Scores(Protocol):
+    """What makes logits of the states that a reader gives."""
+
+    by_blocks: bool
+    """Whether many rows are quickest by blocks."""
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """(…, width) to (…, vocabulary) in float32, as the model itself computes them."""
+
+    def some(self, states: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """(…, width) to (…, ids): the logits of a few tokens."""
+
+    def blocks(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+        """(rows, width) to logits of (tokens, rows), with each block's first token."""
 
 
-def some_logits(model: Any, hidden: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
-    """(…, hidden) to (…, ids): the logits of a few tokens, by their rows of the output matrix alone."""
-    head = model.get_output_embeddings()
-    chosen = torch.tensor(ids, device=hidden.device)
-    weight = head.rows(chosen) if hasattr(head, "rows") else head.weight[chosen].float()
-    bias = None if head.bias is None else head.bias[chosen].float()
-    return _scaled(model, torch.nn.functional.linear(hidden.float(), weight, bias))
+class Logits:
+    """For a reader whose states are the model's own logits."""
+
+    by_blocks = False
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """See Scores."""
+        return states.float()
+
+    def some(self, states: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """See Scores."""
+        return states[..., list(ids)].float()
+
+    def blocks(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+        """See Scores."""
+        yield 0, self.logits(states).t()
 
 
-def log_p(model: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of the next token, (…, hidden) to (…, vocabulary)."""
-    return logits(model, hidden).log_softmax(-1)
+class Head:
+    """For a reader whose states are hidden ones: the output matrix, and what the family does behind it."""
+
+    def __init__(self, matrix: Any, *, factor: float = 0, divisor: float = 0, cap: float = 0) -> None:
+        self._matrix, self._factor, self._divisor, self._cap = matrix, factor, divisor, cap
+        self.by_blocks = bool(getattr(matrix, "by_blocks", False))
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """See Scores."""
+        return self._scaled(self._matrix(states).float())
+
+    def some(self, states: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+        """See Scores: by their rows of the matrix alone."""
+        chosen, matrix = torch.tensor(ids, device=states.device), self._matrix
+        weight = matrix.rows(chosen) if hasattr(matrix, "rows") else matrix.weight[chosen].float()
+        bias = None if matrix.bias is None else matrix.bias[chosen].float()
+        return self._scaled(torch.nn.functional.linear(states.float(), weight, bias))
+
+    def blocks(self, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+        """See Scores: a single block where the whole product is quickest."""
+        if not self.by_blocks or len(states) < BLOCKS:
+            yield 0, self.logits(states).t()
+            return
+        for begin, block in self._matrix.blocks(states):
+            yield begin, self._scaled(block)
+
+    def _scaled(self, logits: torch.Tensor) -> torch.Tensor:
+        if self._factor:
+            logits = logits * self._factor
+        if self._divisor:
+            logits = logits / self._divisor
+        return torch.tanh(logits / self._cap) * self._cap if self._cap else logits
 
 
-def likelihoods(model: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of some tokens a row: (rows, hidden) and (rows, tokens) to (rows, tokens)."""
+def log_p(head: Scores, states: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of the next token, (…, width) to (…, vocabulary)."""
+    return head.logits(states).log_softmax(-1)
+
+
+def likelihoods(head: Scores, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of some tokens a row: (rows, width) and (rows, tokens) to (rows, tokens)."""
     parts = []
-    for states, wanted in _parts(model, hidden, targets):
-        rows = torch.arange(len(states), device=hidden.device)[:, None].expand_as(wanted)
-        total, own = _Total(), torch.empty(wanted.shape, device=hidden.device)
-        for begin, block in _blocks(model, states):
+    for part, wanted in _parts(head, states, targets):
+        rows = torch.arange(len(part), device=part.device)[:, None].expand_as(wanted)
+        total, own = _Total(), torch.empty(wanted.shape, device=part.device)
+        for begin, block in head.blocks(part):
             total.add(block)
             here = (wanted >= begin) & (wanted < begin + len(block))
             own[here] = block[wanted[here] - begin, rows[here]]
@@ -53,15 +107,15 @@ def likelihoods(model: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torc
     return torch.cat(parts)
 
 
-def likeliest(model: Any, hidden: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The likeliest next tokens, best first: (rows, hidden) to log-probabilities and ids, each (rows, count).
+def likeliest(head: Scores, states: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest next tokens, best first: (rows, width) to log-probabilities and ids, each (rows, count).
 
     Raises GenerationError for scores that are no numbers.
     """
     parts = []
-    for (states,) in _parts(model, hidden):
+    for (part,) in _parts(head, states):
         total, kept = _Total(), _Best(count)
-        for begin, block in _blocks(model, states):
+        for begin, block in head.blocks(part):
             kept.add(begin, block, total.add(block))
         parts.append((kept.values - total.log()[:, None], kept.ids))
     values, ids = zip(*parts, strict=True)
@@ -118,29 +172,6 @@ class _Best:
             self.values[rows], self.ids[rows] = best_values, ids.gather(1, places)
 
 
-def _parts(model: Any, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+def _parts(head: Scores, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
     """So many rows of tensors at a time as are worked on together."""
-    by_blocks = getattr(model.get_output_embeddings(), "by_blocks", False)
-    return zip(*(torch.split(tensor, MANY if by_blocks else FEW) for tensor in tensors), strict=True)
-
-
-def _blocks(model: Any, states: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-    """Logits of (tokens, rows), with each block's first token; a single block where the whole product is quickest."""
-    head = model.get_output_embeddings()
-    if not getattr(head, "by_blocks", False) or len(states) < BLOCKS:
-        yield 0, logits(model, states).t()
-        return
-    for begin, block in head.blocks(states):
-        yield begin, _scaled(model, block)
-
-
-def _scaled(model: Any, found: torch.Tensor) -> torch.Tensor:
-    """What some families do behind the output matrix: Cohere multiplies, Granite divides, Gemma caps."""
-    config = model.config
-    if factor := getattr(config, "logit_scale", None):
-        found = found * factor
-    if divisor := getattr(config, "logits_scaling", None):
-        found = found / divisor
-    if cap := getattr(config, "final_logit_softcapping", None):
-        found = torch.tanh(found / cap) * cap
-    return found
+    return zip(*(torch.split(tensor, MANY if head.by_blocks else FEW) for tensor in tensors), strict=True)

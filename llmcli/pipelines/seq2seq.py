@@ -14,6 +14,7 @@ from llmcli.config.schemas import Generation
 from llmcli.errors import GenerationError, UsageError
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.completion import DEFAULT_MAX_NEW_TOKENS, pad_id
+from llmcli.pipelines.fast import known
 from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoder
@@ -147,14 +148,19 @@ PIPELINE_REGISTRY.register_pipeline("seq2seq", pipeline_class=Seq2SeqPipeline, p
 
 
 class Seq2SeqModel(HeadModel):
-    """A checkpoint with an encoder and a decoder. ``codes``: language tokens that are not found by themselves."""
+    """A checkpoint with an encoder and a decoder. ``codes``: language tokens that are not found by themselves.
 
-    def __init__(self, model: Any, encoder: Encoder, *, codes: Mapping[str, str] | None = None, **options: Any) -> None:
+    Its one shortcut is padding; ``plain``: rows of one length share a batch.
+    """
+
+    def __init__(self, model: Any, encoder: Encoder, *, codes: Mapping[str, str] | None = None, plain: bool = False,
+                 **options: Any) -> None:  # fmt: skip
         super().__init__(model, encoder, **options)
+        self._padded = not plain and known.pads(model)
         tokenizer = encoder.tokenizer
-        known = [*tokenizer.all_special_tokens, *getattr(tokenizer, "supported_language_codes", []),
-                 *getattr(tokenizer, "lang_token_to_id", [])]  # fmt: skip
-        self._codes = languages.codes(map(str, known)) | dict(codes or {})
+        tokens = [*tokenizer.all_special_tokens, *getattr(tokenizer, "supported_language_codes", []),
+                  *getattr(tokenizer, "lang_token_to_id", [])]  # fmt: skip
+        self._codes = languages.codes(map(str, tokens)) | dict(codes or {})
         self._pipeline = Seq2SeqPipeline(model=model, tokenizer=tokenizer, encoder=encoder)
 
     def encode(self, prompt: Rendered) -> tuple[tuple[int, ...], int | None]:
@@ -179,9 +185,9 @@ class Seq2SeqModel(HeadModel):
 
     def _code(self, language: str) -> str:
         if language not in self._codes:
-            known = languages.listed(sorted(self._codes))
+            listed = languages.listed(sorted(self._codes))
             raise UsageError(
-                f"the model does not know {languages.name(language)}", code="bad-pair", hint=f"it knows {known}"
+                f"the model does not know {languages.name(language)}", code="bad-pair", hint=f"it knows {listed}"
             )
         return self._codes[language]
 
@@ -215,6 +221,7 @@ class Seq2SeqModel(HeadModel):
 
             group = [place for place, found in enumerate(keys) if found == key]
             items = [encoded[place][0] for place in group]
-            for place, result in zip(group, self.batched(items, list(map(len, items)), work, alone=alone), strict=True):
+            done = self.batched(items, list(map(len, items)), work, alone=alone, padded=self._padded)
+            for place, result in zip(group, done, strict=True):
                 results[place] = result
         return results

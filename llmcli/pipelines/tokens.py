@@ -39,11 +39,9 @@ class Encoded:
         return len(self.prefix) + len(self.row)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one prefix, for one forward pass."""
-
-    rows: tuple[Encoded, ...]
+def _never_empty(prompt: Encoded) -> Encoded:
+    """A prompt whose row has a token: what follows is read from its last one."""
+    return prompt if prompt.row or not prompt.prefix else Encoded(prompt.prefix[:-1], prompt.prefix[-1:])
 
 
 class Encoder:
@@ -101,7 +99,7 @@ class Encoder:
             return Encoded((), tuple(self._chat(list(prompt.messages))))
         if prompt.prefix not in self._prefixes:
             self._prefixes[prompt.prefix] = tuple(self.tokens(prompt.prefix)["input_ids"])
-        return Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row)))
+        return _never_empty(Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row))))
 
     @cached_property
     def _marks(self) -> tuple[int, ...]:

@@ -236,7 +236,12 @@ def worker() -> WorkerSettings:
 
 
 def _environment() -> dict[str, Any]:
-    return {"model": model} if (model := os.environ.get("LLMCLI_MODEL")) else {}
+    found: dict[str, Any] = {"model": model} if (model := os.environ.get("LLMCLI_MODEL")) else {}
+    if plain := os.environ.get("LLMCLI_PLAIN"):
+        if plain not in ("0", "1"):
+            raise UsageError("LLMCLI_PLAIN is neither 1 nor 0")
+        found["plain"] = plain == "1"
+    return found
 
 
 def _check_pickle(settings: Settings, model: ModelConfig, origins: Mapping[str, str]) -> None:

@@ -39,7 +39,7 @@ BEAT = 5.0
 """Seconds between two signs of life during a job."""
 SILENCE = 60.0
 """Seconds without a sign of life after which the worker is taken for dead."""
-ENVIRONMENT = ("LLMCLI_MODEL", "LLMCLI_CONFIG_DIR", "XDG_CONFIG_HOME", "HOME")
+ENVIRONMENT = ("LLMCLI_MODEL", "LLMCLI_PLAIN", "LLMCLI_CONFIG_DIR", "XDG_CONFIG_HOME", "HOME")
 """Variables that a request brings along; what else decides answers decides which worker is asked."""
 
 

@@ -87,5 +87,6 @@ def _key(config: AnyConfig) -> Key:
         identity = store.identity(config.model, offline=config.offline)
     except ModelError:
         identity = ""  # loading it will say why
-    settings = config.settings.model_dump_json(include={"device", "dtype", "quantize", "batch_size", "allow_pickle"})
+    names = {"device", "dtype", "quantize", "plain", "batch_size", "allow_pickle"}
+    settings = config.settings.model_dump_json(include=names)
     return config.model.model_dump_json(), identity, settings

@@ -101,8 +101,6 @@ def test_beams_are_those_of_generate_by_hand(tiny_causal: Path, given: dict[str,
 @pytest.mark.parametrize("kind", ["float32", "bias", "kernel", "blocks", "capped"])
 def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: str):
     """The likeliest tokens, and some tokens' log-probabilities, a part of the scores at a time."""
-    from types import SimpleNamespace
-
     import torch
 
     from llmcli.pipelines import scores
@@ -111,19 +109,18 @@ def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: 
     torch.manual_seed(0)
     monkeypatch.setattr(quantization, "_blocks", lambda: kind == "blocks")
     monkeypatch.setattr(quantization, "BLOCK", 64 * 100)
-    head = torch.nn.Linear(64, 992, bias=kind in ("bias", "blocks"))
+    matrix = torch.nn.Linear(64, 992, bias=kind in ("bias", "blocks"))
     if kind in ("kernel", "blocks"):
-        head = quantization.int8(torch.nn.Sequential(head))[0]
-    cap = {"final_logit_softcapping": 2.0} if kind == "capped" else {}
-    model = SimpleNamespace(config=SimpleNamespace(**cap), get_output_embeddings=lambda: head)
+        matrix = quantization.int8(torch.nn.Sequential(matrix))[0]
+    head = scores.Head(matrix, cap=2.0 if kind == "capped" else 0)
     hidden, targets = 3 * torch.randn(rows, 64), torch.randint(992, (rows,))
     few = [7, 500, 991]
     with torch.inference_mode():
-        whole = scores.log_p(model, hidden)
-        values, ids = scores.likeliest(model, hidden, 5)
-        some = scores.some_logits(model, hidden, few)
-        own = scores.likelihoods(model, hidden, targets[:, None])
-    # The kernel rounds to bfloat16, blocks and some_logits do not.
+        whole = scores.log_p(head, hidden)
+        values, ids = scores.likeliest(head, hidden, 5)
+        some = head.some(hidden, few)
+        own = scores.likelihoods(head, hidden, targets[:, None])
+    # The kernel rounds to bfloat16, blocks and some rows alone do not.
     close = {"abs": 0.05 if kind in ("kernel", "blocks") else 1e-4}
     assert values.flatten().tolist() == pytest.approx(whole.topk(5).values.flatten().tolist(), **close)
     assert values.flatten().tolist() == pytest.approx(whole.gather(1, ids).flatten().tolist(), **close)
@@ -132,16 +129,13 @@ def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: 
 
 
 def test_scores_that_are_no_numbers_are_refused():
-    from types import SimpleNamespace
-
     import torch
 
     from llmcli.pipelines import scores
 
-    head = torch.nn.Linear(8, 32)
-    model = SimpleNamespace(config=SimpleNamespace(), get_output_embeddings=lambda: head)
+    head = scores.Head(torch.nn.Linear(8, 32))
     with pytest.raises(GenerationError), torch.inference_mode():
-        scores.likeliest(model, torch.full((2, 8), float("nan")), 4)
+        scores.likeliest(head, torch.full((2, 8), float("nan")), 4)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from llmcli.run.resolve import merged
 CHANGED: dict[str, Any] = {
     "settings.dtype": "float16",
     "settings.quantize": "none",
+    "settings.plain": True,
     "settings.on_long": "error",
     "settings.prompt": Prompt(instruction="Be brief."),
     "settings.hypothesis": "It is {label}.",

@@ -67,20 +67,31 @@ _updated = threading.local()
 """The keys that a cache gave last, in this thread, and the prefix that stands before them."""
 
 
+def forget() -> None:
+    """No attention follows what a cache gave last: an error came between."""
+    _updated.keys = _updated.prefix = None
+
+
 def attend(
     module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Attention of (rows, heads, queries, width) to the shared prefix and to each row's own keys, as one softmax.
 
-    Gives (rows, queries, heads, width). Without a prefix it is torch's own.
+    Gives (rows, queries, heads, width). Without a prefix it is torch's own. Raises RuntimeError for a family whose
+    keys are others than its cache's: the prefix could not be found.
     """
-    shared = getattr(_updated, "keys", None) is key
-    before, before_values = _updated.prefix if shared else (key[:0], value[:0])
-    _updated.keys = _updated.prefix = None
-    rows, heads, queries, width = query.shape
-    if not shared:
+    given: torch.Tensor | None = getattr(_updated, "keys", None)
+    prefix: Pair | None = getattr(_updated, "prefix", None)
+    forget()
+    if given is None or prefix is None:
         return _torch(module, query, key, value, attention_mask, **options)
+    if given is not key:
+        raise RuntimeError(
+            "the model's keys are not those that its cache gave"
+        )  # of a row of one token: silently wrong
+    before, before_values = prefix
+    rows, heads, queries, width = query.shape
     length, groups = before.shape[-2], key.shape[1]
     if (attention_mask is None and queries > 1) or rows * heads * queries * (length + key.shape[-2]) > SCORES:
         key, value = (torch.cat([part.expand(rows, -1, -1, -1), own], dim=-2)

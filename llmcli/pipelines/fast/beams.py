@@ -8,33 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
 import torch
-from transformers import DynamicCache, GenerationConfig
+from transformers import DynamicCache
 
 from llmcli.pipelines import scores
 from llmcli.pipelines.fast.prefix import PrefixCache
 from llmcli.pipelines.stopping import stops
 from llmcli.pipelines.tokens import Encoder
 
-PLAIN = {"do_sample": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_new_tokens": 0,
-         "min_length": 0, "bad_words_ids": None, "suppress_tokens": None, "begin_suppress_tokens": None,
-         "forced_bos_token_id": None, "forced_eos_token_id": None, "encoder_no_repeat_ngram_size": 0,
-         "exponential_decay_length_penalty": None, "sequence_bias": None, "renormalize_logits": False}  # fmt: skip
-"""Settings with which the model's own scores decide; with others transformers searches."""
 Hypothesis = tuple[float, list[int]]
 """A score, the mean log-probability by length, and the tokens."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """When a row has ended, and how its texts are ranked."""
+    """How many beams there are, when a row has ended, and how its texts are ranked."""
 
+    beams: int
+    wanted: int
+    ends: frozenset[int]
     max_new_tokens: int
-    length_penalty: float
-    early_stopping: bool
+    length_penalty: float = 1.0
+    early_stopping: bool = False
 
 
 @dataclass
@@ -66,46 +62,23 @@ class Row:
 
 
 class BeamSearch:
-    """Searches after a batch of prompts that share a prefix. ``model`` is the torch module."""
+    """Searches after a batch of prompts that share a prefix; for settings of which ``known.searched`` is true."""
 
-    def __init__(self, model: Any, encoder: Encoder, prefixes: PrefixCache) -> None:
-        self._model, self._encoder, self._prefixes = model, encoder, prefixes
-
-    def able(self, config: GenerationConfig) -> bool:
-        """Whether the search with these settings is done here."""
-        plain = all(self._setting(config, name, usual) == usual for name, usual in PLAIN.items())
-        return (config.num_beams > 1 and plain and self._setting(config, "early_stopping") != "never"
-                and self._prefixes.plain and self._known)  # fmt: skip
-
-    @cached_property
-    def _known(self) -> bool:
-        """Whether the scores that are computed here are the model's own, tried on one token."""
-        ids = torch.tensor([[0]], device=self._model.device)
-        with torch.inference_mode():
-            own = self._model(input_ids=ids).logits[0, -1].float()
-            here = scores.logits(self._model, self._model.base_model(input_ids=ids).last_hidden_state[0, -1:])[0]
-        return own.shape == here.shape and torch.allclose(own, here, rtol=1e-2, atol=1e-2)
-
-    def _setting(self, config: GenerationConfig, name: str, usual: Any = None) -> Any:
-        """A setting; where it is unset the checkpoint's own, or the usual one."""
-        found = [getattr(one, name, None) for one in (config, self._model.generation_config)]
-        return next((value for value in found if value is not None), usual)
+    def __init__(self, encoder: Encoder, prefixes: PrefixCache) -> None:
+        self._encoder, self._prefixes = encoder, prefixes
 
     def __call__(
-        self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache, config: GenerationConfig, *,
-        ends: set[int], stop: Sequence[str],
-    ) -> list[list[Hypothesis]]:  # fmt: skip
-        """The best ``num_return_sequences`` texts of each row, best first.
+        self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache, rules: Rules, *, stop: Sequence[str]
+    ) -> list[list[Hypothesis]]:
+        """The best texts of each row, best first, ``rules.wanted`` at most.
 
         ``ids`` and ``mask``, (rows, prompt), are padded on the left behind what ``cache`` holds.
         """
-        beams = config.num_beams
-        rules = Rules(config.max_new_tokens, self._setting(config, "length_penalty", 1.0),
-                      bool(self._setting(config, "early_stopping")))  # fmt: skip
+        beams, ends = rules.beams, rules.ends
         rows = [Row(place, beams) for place in range(len(ids))]
         found: list[list[Hypothesis]] = [[] for _ in rows]
         width = max(2, 1 + len(ends)) * beams
-        states = self._prefixes.read(ids[:, cache.get_seq_length() :], mask, cache)[:, -1]
+        states = self._prefixes.forward(ids[:, cache.get_seq_length() :], mask, cache)[:, -1]
         while rows:
             candidates = self._candidates(rows, states, width)
             order: list[int] = []
@@ -120,7 +93,7 @@ class BeamSearch:
                     left.append(row)
                     order += [begin + parent for parent in going]
                 else:
-                    found[row.place] = row.ended[: config.num_return_sequences]
+                    found[row.place] = row.ended[: rules.wanted]
                 begin += size
             rows = left
             if rows:
@@ -128,14 +101,14 @@ class BeamSearch:
                 cache.batch_select_indices(chosen)
                 mask = torch.cat([mask[chosen], mask.new_ones(len(order), 1)], dim=1)
                 last = torch.tensor([[tokens[-1]] for row in rows for tokens in row.tokens], device=ids.device)
-                states = self._prefixes.read(last, mask, cache)[:, -1]
+                states = self._prefixes.forward(last, mask, cache)[:, -1]
         return found
 
     def _candidates(
         self, rows: Sequence[Row], states: torch.Tensor, width: int
     ) -> list[tuple[list[Hypothesis], list[int]]]:
         """For each row the ``width`` likeliest longer texts, best first, and the beams that they come from."""
-        values, ids = scores.likeliest(self._model, states, width)
+        values, ids = scores.likeliest(self._prefixes.head, states, width)
         each = values.shape[1]
         sizes = [len(row.tokens) for row in rows]
         found = []

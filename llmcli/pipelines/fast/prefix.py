@@ -11,7 +11,10 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from llmcli.pipelines.fast import attention, known
 from llmcli.pipelines.fast.attention import NAME, Pair, SharedLayer
+from llmcli.pipelines.reading import PlainReader, Rows, States
+from llmcli.pipelines.tokens import Encoded
 
 KEPT_PREFIXES = 4
 LONG = 64
@@ -32,27 +35,51 @@ class Kept(Protocol):
 
 
 class PrefixCache:
-    """The key/value caches of constant prompt parts, the last few in memory; long ones are ``kept`` beyond."""
+    """Reads rows behind constant prompt parts, whose caches are kept: the last few in memory, long ones beyond.
+
+    Implements :class:`llmcli.pipelines.reading.Reader`, for models of known families.
+    """
 
     def __init__(self, model: Any, kept: Kept | None = None) -> None:
         self._model, self._shelf = model, kept
         self._kept: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
         self.begun: tuple[tuple[int, ...], DynamicCache] = (), DynamicCache()
         """The beginning of a prompt that was read last."""
-        if model.config._attn_implementation == "sdpa":
-            model.set_attn_implementation(NAME)
-        known = inspect.signature(model.base_model.forward).parameters
-        self._placed = "position_ids" in known
-        self.held = "cache" if "cache" in known else "past_key_values"
+        self.head = known.head(model)
+        model.set_attn_implementation(NAME)
+        parameters = inspect.signature(model.base_model.forward).parameters
+        self.held = "cache" if "cache" in parameters else "past_key_values"
         """What the model calls a cache: transformers 5.24 has another name for it than 5.23."""
-        kinds = set(getattr(model.config, "layer_types", None) or ())
-        self.plain = self.held in known and kinds <= {"full_attention", "sliding_attention"}
-        """Whether a cache is keys and values alone; some families keep other states too."""
-        self.shared = model.config._attn_implementation == NAME
-        """Whether rows share one copy of the prefix, and windows count tokens: unless attention is its own."""
+
+    def read(self, rows: Sequence[Encoded], *, last: Sequence[int]) -> tuple[States, Rows]:
+        """See Reader: padded on the right."""
+        cache = self.expand(rows[0].prefix, len(rows))
+        mask = torch.ones(len(rows), len(rows[0].prefix), dtype=torch.long, device=self._model.device)
+        going = SharedRows(self, cache, mask)
+        states = going.go_on([row.row for row in rows])
+        return [row[len(row) - count :] for row, count in zip(states, last, strict=True)], going
+
+    def begin(self, ids: Sequence[int]) -> torch.Tensor:
+        """See Reader. Who goes on with this beginning then need not read it again."""
+        cache, given = DynamicCache(), torch.tensor([ids], device=self._model.device)
+        hidden = self.forward(given, torch.ones_like(given), cache)
+        self.begun = tuple(ids), cache
+        return hidden[0, -1]
+
+    def resumed(self, prompt: Encoded) -> Encoded:
+        """The prompt behind its beginning, where :meth:`begin` has read that just now."""
+        begun = self.begun[0]
+        if prompt.prefix or not begun or prompt.row[: len(begun)] != begun or len(prompt.row) == len(begun):
+            return prompt
+        return Encoded(begun, prompt.row[len(begun) :])
+
+    def forget(self) -> None:
+        """No prompt goes on with what was begun."""
+        self.begun = (), DynamicCache()
 
     def expand(self, prefix: tuple[int, ...], rows: int) -> DynamicCache:
         """A fresh cache that holds the prefix for ``rows`` rows."""
+        attention.forget()
         if not prefix:
             return DynamicCache()
         if prefix == self.begun[0]:
@@ -63,20 +90,6 @@ class PrefixCache:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(prefix)
         return self.fork(self._kept[prefix], rows)
-
-    def begin(self, ids: Sequence[int]) -> torch.Tensor:
-        """Read a prompt's beginning, (1, width, hidden); who goes on with it then need not read it again."""
-        cache, given = DynamicCache(), torch.tensor([ids], device=self._model.device)
-        if not self.plain:
-            found: torch.Tensor = self._model.base_model(input_ids=given).last_hidden_state
-            return found
-        hidden = self.read(given, torch.ones_like(given), cache)
-        self.begun = tuple(ids), cache
-        return hidden
-
-    def forget(self) -> None:
-        """No prompt goes on with what was begun."""
-        self.begun = (), DynamicCache()
 
     def _known(self, prefix: tuple[int, ...]) -> DynamicCache | None:
         """The cache of a prefix that another process computed."""
@@ -92,21 +105,21 @@ class PrefixCache:
         # Without a config every layer keeps all keys; the mask applies the sliding window.
         cache = DynamicCache()
         ids = torch.tensor([prefix], device=self._model.device)
-        with torch.inference_mode():
-            self.read(ids, torch.ones_like(ids), cache)
+        self.forward(ids, torch.ones_like(ids), cache)
         if self._shelf and len(prefix) >= LONG:
             tensors = {f"{place}.{part}": getattr(layer, part).cpu().contiguous()
                        for place, layer in enumerate(cache.layers) for part in PARTS}  # fmt: skip
             self._shelf.put(prefix, tensors)
         return cache
 
-    def read(self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+    @torch.inference_mode()
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
         """Hidden states of tokens, (rows, width, hidden), behind what a cache holds; it then holds them too.
 
         ``mask`` is of all tokens, (rows, held + width); padding, wherever it stands, takes no place.
         """
-        places = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]} if self._placed else {}
-        read = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=True, **places,
+        places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        read = self._model.base_model(input_ids=ids, attention_mask=mask, use_cache=True, position_ids=places,
                                       **{self.held: cache})  # fmt: skip
         hidden: torch.Tensor = read.last_hidden_state
         return hidden
@@ -116,13 +129,81 @@ class PrefixCache:
         forked = DynamicCache()
         for layer in cache.layers:
             held = layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
-            apart = rows == 1 and held[0].shape[-2] < APART
-            forked.layers.append(SharedLayer(*held) if self.shared and not apart else _copied(held, rows))
+            # One attention kernel reads a short prefix and the row, where there is one row.
+            copied = rows == 1 and held[0].shape[-2] < APART
+            forked.layers.append(_copied(held) if copied else SharedLayer(*held))
         return forked
 
 
-def _copied(held: Pair, rows: int) -> DynamicLayer:
-    """For models whose attention is their own: the prefix once for each row."""
+def _copied(held: Pair) -> DynamicLayer:
     layer = DynamicLayer()
-    layer.update(*(part.repeat_interleave(rows, dim=0) for part in held))
+    layer.update(*(part.clone() for part in held))
     return layer
+
+
+class SharedRows:
+    """See Rows: each row's own keys and values stand behind one copy of the prefix. ``mask``: (rows, held)."""
+
+    def __init__(self, reader: PrefixCache, cache: DynamicCache, mask: torch.Tensor) -> None:
+        self._reader, self._cache, self._mask = reader, cache, mask
+
+    def go_on(self, tails: Sequence[Sequence[int]]) -> States:
+        """See Rows: shorter tails are padded."""
+        width = max(map(len, tails))
+        gaps = [width - len(tail) for tail in tails]
+        ids = torch.tensor([[*tail, *[0] * gap] for tail, gap in zip(tails, gaps, strict=True)])
+        real = torch.tensor([[1] * (width - gap) + [0] * gap for gap in gaps])
+        self._mask = torch.cat([self._mask, real.to(self._mask)], dim=1)
+        hidden = self._reader.forward(ids.to(self._mask.device), self._mask, self._cache)
+        return [row[: len(tail)] for row, tail in zip(hidden, tails, strict=True)]
+
+    def repeat(self, count: int) -> Rows:
+        """See Rows."""
+        self._cache.batch_repeat_interleave(count)
+        return SharedRows(self._reader, self._cache, self._mask.repeat_interleave(count, 0))
+
+    def fork(self, count: int) -> Rows:
+        """See Rows."""
+        return SharedRows(self._reader, self._reader.fork(self._cache, count), self._mask.repeat_interleave(count, 0))
+
+    def select(self, kept: Sequence[int]) -> None:
+        """See Rows."""
+        chosen = torch.tensor(kept, device=self._mask.device)
+        self._cache.batch_select_indices(chosen)
+        self._mask = self._mask[chosen]
+
+
+CHECK = Encoded((5, 6, 7, 8), (9,)), Encoded((5, 6, 7, 8), (10, 11))
+TAIL = (4,)
+"""For a look at what the shortcuts give: a prefix, rows that differ in length, and a token behind them."""
+CLOSE, ROUNDED = 1e-3, 0.1
+"""How far logits may be from the plain ones, of their spread, in float32 and in fewer bits. What a wrong cache gives is
+as far as the spread itself."""
+
+
+def reader(model: Any, kept: Kept | None = None) -> PrefixCache | None:
+    """The shortcuts of a model, where they are known for its family and agree with plain transformers; else None."""
+    if known.unfit(model):
+        return None
+    if known.unchecked(model):
+        return PrefixCache(model, kept)
+    usual = model.config._attn_implementation
+    longer = [Encoded(row.prefix, row.row + TAIL) for row in CHECK]
+    plain = torch.stack(PlainReader(model).read(longer, last=[2, 2])[0]).float()
+    cache = PrefixCache(model, kept)
+    if _agrees(PrefixCache(model), plain, CLOSE if model.dtype == torch.float32 else ROUNDED):
+        return cache
+    model.set_attn_implementation(usual)
+    return None
+
+
+@torch.inference_mode()
+def _agrees(cache: PrefixCache, plain: torch.Tensor, close: float) -> bool:
+    """Whether the logits behind a prefix, and after one token more, are the plain ones, (rows, 2, vocabulary)."""
+    try:
+        states, rows = cache.read(CHECK, last=[1, 1])
+        behind = rows.go_on([TAIL, TAIL])
+    except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
+        return False  # a version of transformers that does it otherwise
+    quick = cache.head.logits(torch.stack([torch.cat(pair) for pair in zip(states, behind, strict=True)]))
+    return quick.shape == plain.shape and bool((quick - plain).abs().max() <= close * plain.std())
