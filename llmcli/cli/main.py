@@ -53,14 +53,16 @@ def _run(arguments: list[str]) -> int:
     """Run a command line. A worker that runs has it parsed already, and its code imported."""
     from llmcli.worker import client
 
+    lost: client.Lost | None = None
     if arguments and arguments[0] in tasks.names():
-        ready = client.ask(arguments)
-        if ready is not None:
-            return execute(partial(client.attach, ready))
+        asked = client.ask(arguments)
+        if isinstance(asked, client.Reply):
+            return execute(partial(client.attach, asked))
+        lost = asked
     from llmcli.cli import app
 
     parsed = app.parse(arguments)
-    return parsed if isinstance(parsed, int) else execute(partial(client.open_session, parsed))
+    return parsed if isinstance(parsed, int) else execute(partial(client.open_session, parsed, lost=lost))
 
 
 class Terminated(BaseException):

@@ -25,7 +25,7 @@ def find(name: str, *, offline: bool = False, report: Report = unheard) -> Model
     name = chosen().aliases.get(name, name)
     if found := named(name):
         return found
-    path = Path(name)
+    path = places.absolute(Path(name))
     if path.is_dir():
         return describing.infer(path, name=name, source=Source(path=path.resolve()))
     if path.suffix.lower() == ".gguf" and path.is_file():

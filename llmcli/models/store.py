@@ -19,6 +19,8 @@ from llmcli.reports import Report
 
 RESUMED = ("no-network", "hub", "fetch-failed")
 """Errors after which the files that were fetched whole are kept for the next attempt."""
+ABSENT = "not-here"
+"""The error's code where a checkpoint would have to be made, and this process may not make it for its caller."""
 
 
 def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
@@ -37,6 +39,12 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     return target
 
 
+def here(model: ModelConfig) -> bool:
+    """Whether the checkpoint is in the store, or a folder of the user's: nothing is to be made. Raises ModelError."""
+    target = folder(model.source, name=model.name)
+    return target is None or manifest.read(target) is not None
+
+
 def renew(model: ModelConfig, *, report: Report) -> Path:
     """The folder of a model's checkpoint; one of the Hub at the newest commit of its revision."""
     from llmcli.models import hub
@@ -51,6 +59,8 @@ def renew(model: ModelConfig, *, report: Report) -> Path:
 
 def make(model: ModelConfig, target: Path, *, offline: bool, report: Report, anew: bool = False) -> None:
     """Build or fetch a checkpoint, unless another process just did or, ``anew``, in its place."""
+    if not places.makes():
+        raise ModelError(f"{model.name} is not in the store", code=ABSENT, hint=f"llmcli models pull {model.name}")
     try:
         with _lock(target):
             if anew or manifest.read(target) is None:

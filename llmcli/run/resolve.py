@@ -5,7 +5,6 @@ flag > environment > user config > this model's settings for the task > task YAM
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -117,7 +116,8 @@ def _input_format(source: InputOptions) -> Any:
     """The input's format: the one that is named, else by file ending. Raises UsageError where two differ."""
     if source.format != "auto":
         return source.format
-    endings = {"text" if path.is_dir() else ENDINGS.get(path.suffix.lower(), "text") for path in source.input}
+    endings = {"text" if places.absolute(path).is_dir() else ENDINGS.get(path.suffix.lower(), "text")
+               for path in source.input}  # fmt: skip
     if len(endings) > 1:
         raise UsageError(f"inputs of different formats: {', '.join(sorted(endings))}", hint="give --format")
     return endings.pop() if endings else "text"
@@ -210,7 +210,7 @@ def worker() -> WorkerSettings:
 
 
 def _environment() -> dict[str, Any]:
-    return {"model": model} if (model := os.environ.get("LLMCLI_MODEL")) else {}
+    return {"model": model} if (model := places.variable("LLMCLI_MODEL")) else {}
 
 
 def _check_pickle(settings: Settings, model: ModelConfig, origins: Mapping[str, str]) -> None:
