@@ -67,15 +67,17 @@ def _run(arguments: list[str]) -> int:
     from llmcli import tasks
     from llmcli.worker import client
 
+    lost: client.Lost | None = None
     if arguments and arguments[0] in tasks.names():
-        ready = client.ask(arguments)
-        if ready is not None:
-            return execute(partial(client.attach, ready))
+        asked = client.ask(arguments)
+        if isinstance(asked, client.Reply):
+            return execute(partial(client.attach, asked))
+        lost = asked
     from llmcli.cli import app
 
     parsed = app.parse(arguments)
     if not isinstance(parsed, int):
-        return execute(partial(client.open_session, parsed), asked=parsed.options)
+        return execute(partial(client.open_session, parsed, lost=lost), asked=parsed.options)
     if sys.stdout is None:
         from llmcli.errors import OutputError
 

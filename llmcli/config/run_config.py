@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from llmcli.config import places
 from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.errors import UsageError
 
@@ -91,4 +92,5 @@ def check_apart(source: InputOptions, target: Path | None) -> None:
 
 
 def _same(path: Path, other: Path) -> bool:
-    return path.exists() and other.exists() and path.samefile(other)
+    one, two = places.absolute(path), places.absolute(other)
+    return one.exists() and two.exists() and one.samefile(two)

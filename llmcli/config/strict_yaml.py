@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from llmcli.config import places
 from llmcli.errors import ConfigError
 
 S = TypeVar("S", bound=BaseModel)
@@ -40,7 +41,7 @@ class _Loader(yaml.SafeLoader):
 def load_yaml(path: Path) -> Any:
     """Read a YAML file strictly. Raises ConfigError as ``file: [line N] what``."""
     try:
-        return yaml.load(path.read_text("utf-8-sig"), _Loader)
+        return yaml.load(places.absolute(path).read_text("utf-8-sig"), _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -105,7 +106,7 @@ def _plain(error: Any) -> str:
 def load(schema: type[S], path: Path) -> S:
     """Read and validate one YAML file; one that is as it was is not read again."""
     try:
-        facts = path.stat()
+        facts = places.absolute(path).stat()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     found: S = _loaded(schema, path, (facts.st_size, facts.st_mtime_ns, facts.st_ino))

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from llmcli.config import places
 from llmcli.config.schemas import Generation, HubSource, License, ModelConfig, Pipeline, Prompt, Settings, Source
 from llmcli.errors import ModelError, UsageError
 from llmcli.models import gguf_header, manifest, pairs, small_files, store
@@ -97,7 +98,7 @@ def _licensed(model: ModelConfig, name: str) -> ModelConfig:
 def _fetched(model: ModelConfig, source: HubSource, *, offline: bool) -> Path:
     from llmcli.models import hub
 
-    if offline or hub.offline():
+    if offline or hub.offline() or not places.makes():
         raise ModelError(
             f"{model.name} is not known here, and fetching is forbidden (--offline, HF_HUB_OFFLINE)",
             code="not-pulled", hint=f"llmcli models pull {model.name}",

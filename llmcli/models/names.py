@@ -25,7 +25,7 @@ def find(name: str) -> ModelConfig:
     name = chosen.load().aliases.get(name, name)
     if model := named(name):
         return model
-    path = Path(name)
+    path = places.absolute(Path(name))
     if path.is_dir() or (path.suffix.lower() == ".gguf" and path.is_file()):
         return ModelConfig(name=name, source=Source(path=path.resolve()))
     if _HUB.fullmatch(name):

@@ -14,6 +14,8 @@ from llmcli.reports import Report
 
 RESUMED = ("no-network", "hub", "fetch-failed")
 """Errors after which the files that were fetched whole are kept for the next attempt."""
+ABSENT = "not-here"
+"""The error's code where a checkpoint would have to be made, and this process may not make it for its caller."""
 
 
 def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
@@ -32,6 +34,12 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     else:
         manifest.check(target, name=model.name)
     return target
+
+
+def here(model: ModelConfig) -> bool:
+    """Whether the checkpoint is in the store, or a folder of the user's: nothing is to be made. Raises ModelError."""
+    target = folder(model.source, name=model.name)
+    return target is None or manifest.read(target) is not None
 
 
 def renew(model: ModelConfig, *, report: Report) -> Path:
@@ -62,6 +70,8 @@ def introduction(model: ModelConfig) -> list[str]:
 
 def make(model: ModelConfig, target: Path, *, offline: bool, report: Report, anew: bool = False) -> None:
     """Build or fetch a checkpoint, unless another process just did or, ``anew``, in its place."""
+    if not places.makes():
+        raise ModelError(f"{model.name} is not in the store", code=ABSENT, hint=f"llmcli models pull {model.name}")
     with building.lock(target):
         if anew or manifest.read(target) is None:
             _build(model, target, offline=offline, report=report)

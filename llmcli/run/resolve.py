@@ -5,7 +5,6 @@ flag > environment > user config > this model's settings for the task > task YAM
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -131,7 +130,8 @@ def _input_format(source: InputOptions) -> Any:
     """The input's format: the one that is named, else by file ending. Raises UsageError where two differ."""
     if source.format != "auto":
         return source.format
-    endings = {"text" if path.is_dir() else ENDINGS.get(path.suffix.lower(), "text") for path in source.input}
+    endings = {"text" if places.absolute(path).is_dir() else ENDINGS.get(path.suffix.lower(), "text")
+               for path in source.input}  # fmt: skip
     if len(endings) > 1:
         raise UsageError(f"inputs of different formats: {', '.join(sorted(endings))}", hint="give --format")
     return endings.pop() if endings else "text"
@@ -236,8 +236,8 @@ def worker() -> WorkerSettings:
 
 
 def _environment() -> dict[str, Any]:
-    found: dict[str, Any] = {"model": model} if (model := os.environ.get("LLMCLI_MODEL")) else {}
-    if plain := os.environ.get("LLMCLI_PLAIN"):
+    found: dict[str, Any] = {"model": model} if (model := places.variable("LLMCLI_MODEL")) else {}
+    if plain := places.variable("LLMCLI_PLAIN"):
         if plain not in ("0", "1"):
             raise UsageError("LLMCLI_PLAIN is neither 1 nor 0")
         found["plain"] = plain == "1"

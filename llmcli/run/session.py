@@ -88,6 +88,13 @@ class Local:
             half = len(records) // 2
             return self.answer(records[:half]) + self.answer(records[half:])
 
+    def prepare(self) -> None:
+        """Fetch or convert the model, if it is not here: then it can be loaded, by any process. Raises ModelError."""
+        from llmcli.models import store
+
+        self._check()
+        store.checkpoint(self.config.model, offline=self.config.offline, report=self._report)
+
     def close(self) -> None:
         """See Session."""
 

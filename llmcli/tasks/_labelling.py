@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from llmcli.config import places
 from llmcli.config.run_config import check_apart
 from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
@@ -82,10 +83,14 @@ def prepare(config: RunConfig[L]) -> RunConfig[L]:
         return config
     beside = str(output.with_name(f"{output.stem}.unsure{output.suffix}")) if output else ""
     unsure = options.unsure or beside
-    if not unsure or (output and Path(unsure).resolve() == output.resolve()):
+    if not unsure or (output and _place(unsure) == _place(output)):
         raise UsageError("--abstain needs a file for the unsure rows", hint="give --unsure FILE")
     check_apart(config.source, Path(unsure))
     return replace(config, options=replace(options, unsure=unsure))
+
+
+def _place(path: str | Path) -> Path:
+    return places.absolute(Path(path)).resolve()
 
 
 def routes(run: RunOptions[L]) -> Routes:

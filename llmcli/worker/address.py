@@ -21,9 +21,11 @@ from llmcli.errors import WorkerError
 
 LONGEST = 100
 """The system takes socket paths of 108 bytes, some systems of 104."""
-MACHINE = ("CUBLAS_", "CUDA_", "GOMP_", "HF_", "HUGGINGFACE_", "KMP_", "LD_LIBRARY_PATH", "MKL_", "NVIDIA_", "OMP_",
-           "OPENBLAS_", "PYTORCH_", "TOKENIZERS_", "TORCH", "TRANSFORMERS_")  # fmt: skip
-"""Variables that libraries read when they are imported, by their beginning."""
+MACHINE = ("CUBLAS_", "CUDA_", "GOMP_", "KMP_", "LD_LIBRARY_PATH", "LLMCLI_", "MKL_", "NVIDIA_", "OMP_", "OPENBLAS_",
+           "PYTORCH_", "TORCH")  # fmt: skip
+"""Variables, by their beginning, that libraries read once; and ours: one that no request brings along."""
+APART = ("LLMCLI_CACHE_DIR", "LLMCLI_WORKER")
+"""Those of ours that do not count: the cache is named as the folder that it is, and whom to ask is the client's."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -38,13 +40,14 @@ class Address:
 
 def find() -> Address:
     """The worker of this installation and environment; nothing is created."""
-    machine = sorted((name, value) for name, value in os.environ.items() if name.startswith(MACHINE))
-    facts = repr([str(places.PACKAGE), sys.prefix, str(places.cache().absolute()), machine])
+    machine = sorted((name, value) for name, value in os.environ.items()
+                     if name.startswith(MACHINE) and name not in (*places.CALLERS, *APART))  # fmt: skip
+    facts = repr([str(places.PACKAGE), sys.prefix, str(places.cache()), machine])
     key = _digest(os.fsencode(facts))
     folder = _folder()
     if len(os.fsencode(folder / f"{key}.socket")) > LONGEST:
         folder = Path(f"/tmp/llmcli-{os.getuid()}")
-    log = places.cache().absolute() / "logs" / f"worker-{key}.log"
+    log = places.cache() / "logs" / f"worker-{key}.log"
     return Address(folder / f"{key}.socket", folder / f"{key}.lock", log)
 
 
@@ -52,7 +55,7 @@ def _folder() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(runtime) and os.path.isdir(runtime):
         return Path(runtime) / "llmcli"
-    return places.cache().absolute() / "worker"
+    return places.cache() / "worker"
 
 
 def make(folder: Path) -> None:

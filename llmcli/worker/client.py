@@ -1,29 +1,30 @@
-"""A session that asks the worker, and works in this process wherever the worker is no help."""
+"""Who answers a command line: the worker where it is wanted and possible, else this process."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmcli import tasks
+from llmcli.config.places import Caller
 from llmcli.errors import UsageError, WorkerError
 from llmcli.reports import Introduced, say
-from llmcli.run import records
-from llmcli.run.records import Record, Result
 from llmcli.run.request import Request
 from llmcli.run.session import Local, Session
 from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
+from llmcli.worker.remote import Fetching, Remote
 
 if TYPE_CHECKING:
-    from llmcli.config.run_config import RunOptions
-    from llmcli.pipelines.protocol import Emit
+    from llmcli.config.run_config import AnyConfig, RunOptions
+    from llmcli.run.task import Task
 
-QUICK = 1.0
-"""Seconds that a worker has to parse a command line; then it is parsed here."""
+OPEN = 10.0
+"""Seconds that a worker has to say what a command line means; it takes some milliseconds, and this process a second."""
 HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file")
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 
@@ -37,14 +38,21 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """The connection to a worker that has opened a session, and what it said of it."""
+class Reply:
+    """What the worker made of a command line: ``ready`` or ``absent``; and the connection on which it said so."""
 
     channel: Channel
     message: Message
 
 
-def ask(arguments: Sequence[str]) -> Ready | None:
+@dataclass(frozen=True)
+class Lost:
+    """Why the worker is no help: it is not asked a second time."""
+
+    why: str
+
+
+def ask(arguments: Sequence[str]) -> Reply | Lost | None:
     """Have a command line parsed, and its session opened, by the worker that runs; None: do it here.
 
     That spares this process the import of Typer and pydantic, most of what it would do. Raises the run's own errors.
@@ -54,19 +62,16 @@ def ask(arguments: Sequence[str]) -> Ready | None:
     if any(map(_here_alone, arguments)):
         return None
     try:
-        channel = connection.reach(address.find(), timeout=QUICK)
+        channel = connection.reach(address.find())
         if channel is None:
             return None
         if channel.hello["source"] == address.source():
-            channel.send({"kind": "open", "arguments": list(arguments), **_here()})
-            message = channel.receive()
-            if message["kind"] == "error":
-                raise protocol.unpack_error(message)
-            if message["kind"] == "ready":
-                return Ready(channel, message)
+            message = _opened(channel, {"arguments": list(arguments)})
+            if message["kind"] != "unread":
+                return Reply(channel, message)
         channel.close()
-    except (Broken, WorkerError):
-        pass  # open_session() will try again, and say so
+    except (Broken, WorkerError) as error:
+        return Lost(str(error))
     return None
 
 
@@ -75,14 +80,17 @@ def _here_alone(argument: str) -> bool:
     return argument.partition("=")[0] in HERE or "/dev/" in argument or "/proc/" in argument
 
 
-def attach(ready: Ready, report: Introduced) -> Opened:
-    """The session that a worker has opened."""
-    message = ready.message
-    report.introduce(message["model"], message["introduction"], where=f"the worker (pid {ready.channel.hello['pid']})")
-    return Opened(protocol.unpack_run(message["run"]), Remote(ready, report=report))
+def attach(reply: Reply, report: Introduced) -> Opened:
+    """The session that a worker has opened, or that it will open when its model is here."""
+    request = Request(**reply.message["request"])
+    if reply.message["kind"] == "absent":
+        reply.channel.close()
+        return _fetching(request, report)
+    session = _remote(reply, request, report)
+    return Opened(protocol.unpack_run(reply.message["run"]), session)
 
 
-def open_session(request: Request, report: Introduced) -> Opened:
+def open_session(request: Request, report: Introduced, *, lost: Lost | None = None) -> Opened:
     """The session of a request: the worker's where it is wanted and possible, else one in this process.
 
     Raises the request's own errors (ConfigError, ModelError), wherever they were found.
@@ -92,10 +100,12 @@ def open_session(request: Request, report: Introduced) -> Opened:
         return _local(request, report)
     terminal = sys.stderr is not None and sys.stderr.isatty()
     try:
+        if lost is not None:
+            raise Broken(lost.why)
         channel = connection.connect(start=mode == "on" or terminal)
         if channel is None:
             return _local(request, report)
-        return attach(_opened(channel, request, report), report)
+        return attach(_reply(channel, request), report)
     except (Broken, WorkerError) as error:
         _say(request, f"the worker cannot be used ({error})")
         return _local(request, report)
@@ -113,13 +123,44 @@ def _mode(request: Request) -> str:
 
 
 def _local(request: Request, report: Introduced) -> Opened:
+    task, config = _resolved(request, report)
+    return Opened(config, Local(task, config, report=report))
+
+
+def _fetching(request: Request, report: Introduced) -> Opened:
+    """The session of a request whose model is to be made first."""
+    task, config = _resolved(request, report)
+
+    def reopen() -> Session | None:
+        try:
+            channel = connection.connect(start=False)
+            reply = _reply(channel, request) if channel is not None else None
+        except (Broken, WorkerError) as error:
+            _say(request, f"the worker cannot be used ({error})")
+            return None
+        return _remote(reply, request, report) if reply and reply.message["kind"] == "ready" else None
+
+    return Opened(config, Fetching(Local(task, config, report=report), reopen=reopen))
+
+
+def _resolved(request: Request, report: Introduced) -> tuple[Task[Any], AnyConfig]:
     from llmcli.models import store
     from llmcli.run.resolve import resolve
 
     task = tasks.get(request.task)
     config = resolve(task, request.settings)
     report.introduce(config.model.name, store.introduction(config.model))
-    return Opened(config, Local(task, config, report=report))
+    return task, config
+
+
+def _remote(reply: Reply, request: Request, report: Introduced) -> Remote:
+    def instead(why: str) -> Session:
+        _say(request, why)
+        return _local(request, report).session
+
+    where = f"the worker (pid {reply.channel.hello['pid']})"
+    report.introduce(reply.message["model"], reply.message["introduction"], where=where)
+    return Remote(reply.channel, reply.message, report=report, instead=instead)
 
 
 def _say(request: Request, what: str) -> None:
@@ -127,75 +168,25 @@ def _say(request: Request, what: str) -> None:
         say(f"llmcli: {what}; working in this process")
 
 
-def _here() -> Message:
-    """This process's folder and variables, as far as the worker needs them."""
+def _reply(channel: Channel, request: Request) -> Reply:
+    """What the worker says to a request that was parsed here. Raises Broken, and the request's own errors."""
+    message = _opened(channel, asdict(request))
+    if message["kind"] not in ("ready", "absent"):
+        raise Broken(f"it said {message['kind']}")
+    return Reply(channel, message)
+
+
+def _opened(channel: Channel, asked: Message) -> Message:
+    """The reply to a command line: ``ready``, ``absent`` or ``unread``. Raises Broken, and the run's own errors."""
     try:
-        folder = os.getcwd()
-    except OSError as error:
-        raise Broken("the working directory is gone") from error
-    environment = {name: os.environ[name] for name in protocol.ENVIRONMENT if name in os.environ}
-    return {"environment": environment, "folder": folder}
-
-
-def _opened(channel: Channel, request: Request, report: Introduced) -> Ready:
-    channel.send({"kind": "open", "task": request.task, "settings": request.settings, **_here()})
-    while (message := channel.receive())["kind"] == "report":
-        report(message["stage"], message["share"])
-    return Ready(channel, connection.checked(message, "ready"))
-
-
-class Remote:
-    """A session of the worker. Where the worker is lost before a piece of text was shown, this process goes on."""
-
-    def __init__(self, ready: Ready, *, report: Introduced) -> None:
-        message = ready.message
-        self.model: str = message["model"]
-        self.window: int = message["window"]
-        self.seed: int | None = message["seed"]
-        self._fingerprint = message["fingerprint"]
-        self._channel = ready.channel
-        self._request, self._report = Request(**message["request"]), report
-        self._local: Session | None = None
-
-    @property
-    def fingerprint(self) -> Mapping[str, str]:
-        """See Session."""
-        found: Mapping[str, Any] = self._fingerprint
-        if found.get("kind") == "error":
-            raise protocol.unpack_error(found)
-        return found
-
-    def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
-        """See Session."""
-        if self._local is None:
-            spoken: list[str] = []
-            try:
-                return self._ask(records, emit, spoken)
-            except Broken as error:
-                if spoken:
-                    raise WorkerError(
-                        f"the worker was lost: {error}", code="worker-lost", hint="run it again"
-                    ) from error
-                _say(self._request, f"the worker was lost ({error})")
-            self._local = _local(self._request, self._report).session
-        return self._local.answer(records, emit=emit)
-
-    def _ask(self, rows: Sequence[Record], emit: Emit | None, spoken: list[str]) -> list[Result]:
-        packed = [protocol.pack_record(row) for row in rows]
-        self._channel.send({"kind": "answer", "records": packed, "stream": emit is not None})
-        while (message := self._channel.receive())["kind"] != "results":
-            if message["kind"] == "error":
-                raise protocol.unpack_error(message)
-            if message["kind"] == "report":
-                self._report(message["stage"], message["share"])
-            elif message["kind"] == "text" and emit is not None:
-                spoken.append("")
-                emit(message["text"])
-        results = message["results"]
-        if len(results) != len(rows):
-            raise Broken(f"{len(results)} answers to {len(rows)} rows")
-        return [records.unpack(result, row) for result, row in zip(results, rows, strict=True)]
-
-    def close(self) -> None:
-        """See Session. Hanging up cancels what the worker still does."""
-        self._channel.close()
+        caller = Caller.here()
+    except UsageError as error:
+        raise Broken(error.message) from error
+    end = time.monotonic() + OPEN
+    channel.send({"kind": "open", "folder": str(caller.folder), "environment": caller.environment, **asked})
+    while (message := channel.receive())["kind"] == "busy":
+        if time.monotonic() > end:
+            raise Broken("it is busy")
+    if message["kind"] == "error":
+        raise protocol.unpack_error(message)
+    return message

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 
+from llmcli.config import places
 from llmcli.errors import WorkerError
 from llmcli.worker import address, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
@@ -15,6 +16,9 @@ CONNECT = 2.0
 """Seconds to reach a worker that listens."""
 START = 20.0
 """Seconds that a new worker has to listen."""
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+"""What the Hub's own library reads when it is imported: from then on it refuses to ask the network."""
 _BOOT = ("import sys; sys.path.insert(0, sys.argv[1]); import llmcli; sys.path.remove(sys.argv[1]); "
          "from llmcli.cli.serving import main; main(sys.argv[2:])")  # fmt: skip
 
@@ -36,7 +40,7 @@ def connect(*, start: bool) -> Channel | None:
     return launch(place)
 
 
-def reach(place: address.Address, *, timeout: float | None = None) -> Channel | None:
+def reach(place: address.Address) -> Channel | None:
     """A connection to the worker at this address, whatever code it runs; None where nobody listens.
 
     Raises WorkerError for a folder or a worker that is not ours, Broken for one that does not answer.
@@ -57,8 +61,8 @@ def reach(place: address.Address, *, timeout: float | None = None) -> Channel | 
     pid, owner = address.peer(sock)
     if owner != os.getuid():
         raise WorkerError("the worker is another user's", code="worker-owner")
-    channel = Channel(sock)
-    channel.hello = expect(channel, "hello", timeout=timeout or protocol.FIRST) | {"pid": pid}
+    channel = Channel(sock, pid=pid)
+    channel.hello = expect(channel, "hello", timeout=protocol.FIRST)
     return channel
 
 
@@ -69,8 +73,6 @@ def launch(place: address.Address, *options: str) -> Channel:
     """
     import subprocess
 
-    from llmcli.config import places
-
     address.make(place.socket.parent)
     try:
         place.log.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +80,7 @@ def launch(place: address.Address, *options: str) -> Channel:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-c", _BOOT, str(places.PACKAGE.parent), *options],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True, cwd="/",
+                env=_environment(),
             )  # fmt: skip
     except OSError as error:
         raise WorkerError(f"no worker can be started: {error.strerror or error}", code="worker-start") from error
@@ -88,6 +91,13 @@ def launch(place: address.Address, *options: str) -> Channel:
             return channel
         time.sleep(0.01)
     raise WorkerError("no worker could be started", code="worker-start", hint=f"see {place.log}")
+
+
+def _environment() -> dict[str, str]:
+    """A worker's variables: places that hold in its folder too, and nothing with which it could fetch."""
+    kept = {name: value for name, value in os.environ.items() if name not in TOKENS}
+    fixed = {"LLMCLI_CACHE_DIR": str(places.cache()), "LLMCLI_CONFIG_DIR": str(places.user())}
+    return kept | fixed | OFFLINE
 
 
 def expect(channel: Channel, kind: str, *, timeout: float = protocol.SILENCE) -> Message:

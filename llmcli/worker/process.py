@@ -61,7 +61,7 @@ def main(arguments: list[str], *, parse: Parse) -> NoReturn:
     keep = own.keep_alive if keep_alive is None else keep_alive
 
     async def serve() -> None:
-        await Server(place, lock=lock, keep_alive=keep, memory=limit, parse=parse).serve()
+        await Server(place, lock=lock, keep_alive=keep, limit=limit, parse=parse).serve()
         logging.shutdown()
         # At once: threads may be deep in a model, and who asked it to stop waits until the system hangs up.
         os._exit(0)

@@ -5,10 +5,11 @@ The worker speaks first::
     < hello {source}
     > status | stop                                    < status {…} | stopping
     > open {arguments | task, settings, environment, folder}
-                                                         < report* (ready {run, model, window, …} | unread | error)
-    > answer {records, stream}                         < (busy | report | text)* (results | error)
+                                                         < busy* (ready {run, …} | absent {request} | unread | error)
+    > answer {records, stream}                         < (busy | report | text)* (results | absent | error)
 
-A client says nothing while it waits; hanging up cancels its work.
+``absent``: the model is not in the store. The worker fetches nothing and converts nothing: that is done by the client,
+with its own token, proxy and patience. A client says nothing while it waits; hanging up cancels its work.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmcli import errors, tasks
 from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.config.run_config import RunOptions
 from llmcli.errors import LlmcliError
 from llmcli.run.records import Record
+from llmcli.worker import vitals
 
 Message = dict[str, Any]
+T = TypeVar("T")
 LENGTH = struct.Struct(">I")
 LARGEST = 64 * 1024 * 1024
 """The most bytes of a frame."""
@@ -35,12 +40,12 @@ FIRST = 10.0
 """Seconds in which the first frame must come."""
 WHOLE = 30.0
 """Seconds in which a frame that has begun must end, either way."""
-BEAT = 5.0
-"""Seconds between two signs of life during a job."""
+BEAT = 1.0
+"""Seconds between two signs of life while a client waits."""
+MISSED = 2
+"""Beats that a process must miss, and be seen to hang, before it is given up."""
 SILENCE = 60.0
-"""Seconds without a sign of life after which the worker is taken for dead."""
-ENVIRONMENT = ("LLMCLI_MODEL", "LLMCLI_PLAIN", "LLMCLI_CONFIG_DIR", "XDG_CONFIG_HOME", "HOME")
-"""Variables that a request brings along; what else decides answers decides which worker is asked."""
+"""Seconds without a sign of life after which it is given up though it seems to work."""
 
 
 class Broken(Exception):
@@ -77,39 +82,48 @@ def decode(raw: bytes) -> Message:
 class Channel:
     """The client's end of a connection. Every failure of the socket is Broken."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, pid: int = 0) -> None:
         self._socket = sock
+        self.pid = pid
+        """The process at the other end; 0 where the system does not tell."""
         self.hello: Message = {}
         """What the worker said of itself."""
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message."""
-        raw = encode(message)
-        try:
-            self._socket.settimeout(WHOLE)
-            self._socket.sendall(raw)
-        except OSError as error:
-            raise Broken(error.strerror or "it does not read") from error
+        rest, end = memoryview(encode(message)), time.monotonic() + WHOLE
+        while rest:
+            rest = rest[self._patiently(partial(self._socket.send, rest), end=end) :]
 
     def receive(self, *, timeout: float = SILENCE) -> Message:
         """Wait for a message, at most ``timeout`` seconds for each part of it."""
-        try:
-            self._socket.settimeout(timeout)
-            return decode(self._read(length(self._read(LENGTH.size))))
-        except TimeoutError as error:
-            raise Broken("it does not answer") from error
-        except OSError as error:
-            raise Broken(error.strerror or "the connection failed") from error
+        return decode(self._read(length(self._read(LENGTH.size, timeout)), timeout))
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int, timeout: float) -> bytes:
         parts = []
         while size:
-            part = self._socket.recv(min(size, 1 << 20))
+            end = time.monotonic() + timeout
+            part = self._patiently(partial(self._socket.recv, min(size, 1 << 20)), end=end)
             if not part:
                 raise Broken("it hung up")
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+    def _patiently(self, step: Callable[[], T], *, end: float) -> T:
+        """Do a step of the socket's; the system takes connections for a process that is stopped, too."""
+        missed, before = 0, None
+        while True:
+            try:
+                self._socket.settimeout(max(min(BEAT, end - time.monotonic()), 0.001))
+                return step()
+            except TimeoutError as error:
+                now = vitals.pulse(self.pid)
+                missed, before = missed + 1 if vitals.hangs(before, now) else 0, now
+                if missed == MISSED or time.monotonic() >= end:
+                    raise Broken("it does not answer") from error
+            except OSError as error:
+                raise Broken(error.strerror or "the connection failed") from error
 
     def close(self) -> None:
         """Hang up."""

@@ -15,6 +15,7 @@ from llmcli.models import store
 from llmcli.pipelines import load
 from llmcli.pipelines.protocol import Model
 from llmcli.reports import Report
+from llmcli.worker import memory
 
 Key = tuple[str, str, str]
 
@@ -31,11 +32,14 @@ class Entry:
 
 
 class Resident:
-    """The loaded models. ``limit`` is in bytes; ``check`` runs before each forward pass, and may raise to end it."""
+    """The loaded models. ``check`` runs before each forward pass, and may raise to end it.
 
-    def __init__(self, *, limit: int, check: Callable[[], None]) -> None:
+    ``limit``: the most bytes, of weights or of what the process ``used`` in all, whichever are more.
+    """
+
+    def __init__(self, *, limit: int, check: Callable[[], None], used: Callable[[], int] = memory.used) -> None:
         self.limit = limit
-        self._check = check
+        self._check, self._used = check, used
         self._entries: dict[Key, Entry] = {}
 
     def get(self, config: AnyConfig, *, holder: object, report: Report) -> Model:
@@ -55,13 +59,14 @@ class Resident:
     def trim(self) -> None:
         """Drop models that nobody holds, the least recently used first, until the limit is kept."""
         newest = next(reversed(self._entries), None)
-        self._drop(lambda key, entry: key != newest and self.size > self.limit)
+        self._drop(lambda key, entry: key != newest and max(self.size, self._used()) > self.limit)
 
     def _drop(self, wanted: Callable[[Key, Entry], bool]) -> None:
         for key in [*self._entries]:
             if not self._entries[key].holders and wanted(key, self._entries[key]):
                 del self._entries[key]
                 gc.collect()  # pipelines hold themselves
+                memory.give_back()
 
     @property
     def size(self) -> int:

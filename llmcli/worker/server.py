@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from typing import Any
 
 from llmcli import __version__
 from llmcli.errors import LlmcliError, OutOfMemory
-from llmcli.worker import address, protocol, sessions
+from llmcli.worker import address, memory, protocol, sessions
 from llmcli.worker.peer import Peer
 from llmcli.worker.protocol import Broken, Message
 from llmcli.worker.sessions import Cancelled, Parse, Session, Sessions
@@ -28,7 +29,7 @@ CLIENTS = 256
 GRACE = 30.0
 """Seconds that work in progress has when the worker stops."""
 LOOK = 5.0
-"""Seconds between two looks at the socket's file and the idle time."""
+"""Seconds between two looks at the socket's file, the cache's folder and the idle time."""
 UNUSED = 300.0
 """Seconds that a worker with ``--keep-alive 0`` waits for its first request."""
 log = logging.getLogger("llmcli.worker")
@@ -37,10 +38,10 @@ log = logging.getLogger("llmcli.worker")
 class Server:
     """Serves until it is idle for ``keep_alive`` seconds (-1: for ever), told to stop, or out of memory."""
 
-    def __init__(self, place: address.Address, *, lock: int, keep_alive: float, memory: int, parse: Parse) -> None:
+    def __init__(self, place: address.Address, *, lock: int, keep_alive: float, limit: int, parse: Parse) -> None:
         self._place, self._lock, self._keep_alive = place, lock, keep_alive
         self._source = address.source()
-        self._sessions = Sessions(memory=memory, parse=parse)
+        self._sessions = Sessions(limit=limit, parse=parse)
         self._resolver = ThreadPoolExecutor(1, "resolver")
         self._runner = ThreadPoolExecutor(1, "model")
         self._started = self._used = time.monotonic()
@@ -81,7 +82,7 @@ class Server:
             if left <= 0:
                 self.retire("idle")
             elif not self._reachable():
-                self.retire("the socket is gone")
+                self.retire("its socket, or its cache, is gone")
             else:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), min(left, LOOK))
@@ -97,7 +98,7 @@ class Server:
 
     def _reachable(self) -> bool:
         try:
-            return os.lstat(self._place.socket).st_ino == self._inode
+            return os.lstat(self._place.socket).st_ino == self._inode and self._place.log.parent.is_dir()
         except OSError:
             return False
 
@@ -143,19 +144,21 @@ class Server:
             loop.call_soon_threadsafe(peer.post, {"kind": "report", "stage": stage, "share": share})
 
         try:
-            session, ready = await loop.run_in_executor(self._resolver, self._sessions.open, message, report)
+            job = loop.run_in_executor(self._resolver, self._sessions.open, message, report)
+            await self._wait(job, peer, cancelled=threading.Event())
+            session, reply = job.result()
             if session is None:
-                await peer.send(ready)
+                await peer.send(reply)
                 return
             self._open.add(session)
             try:
-                await peer.send(ready)
+                await peer.send(reply)
                 while not self._stopping.is_set():
                     await self._answer(peer, session, await peer.receive(timeout=None))
             finally:
                 self._open.discard(session)
         except LlmcliError as error:
-            await peer.send(protocol.pack_error(error))
+            await peer.send(sessions.refused(error))
         finally:
             self._used = time.monotonic()
             if self._keep_alive == 0 and not self._open:
@@ -171,7 +174,7 @@ class Server:
         job = loop.run_in_executor(self._runner, _guarded, self._sessions.answer, session, message, emit)
         self._jobs += 1
         try:
-            await self._wait(job, peer, session)
+            await self._wait(job, peer, cancelled=session.cancelled)
             results = job.result()
             await peer.send(sessions.packed(results))
             if sessions.exhausted(results):
@@ -182,20 +185,23 @@ class Server:
         finally:
             self._jobs -= 1
             self._used = time.monotonic()
+            if not self._jobs:  # who asks next waits for nothing that can wait
+                self._runner.submit(_logged, self._sessions.settle)
 
-    async def _wait(self, job: asyncio.Future[Any], peer: Peer, session: Session) -> None:
+    async def _wait(self, job: asyncio.Future[Any], peer: Peer, *, cancelled: threading.Event) -> None:
+        """Wait for a job, with signs of life for its client; ``cancelled`` is set where it hangs up."""
         speaks = asyncio.ensure_future(peer.reader.read(1))
         try:
             while not job.done():
                 await asyncio.wait({job, speaks}, timeout=protocol.BEAT, return_when=asyncio.FIRST_COMPLETED)
                 if speaks.done() and not job.done():
-                    session.cancelled.set()
+                    cancelled.set()
                     await asyncio.wait({job})
                     raise Broken("it hung up during its work")
                 if not job.done():
                     await peer.send({"kind": "busy"})
         except (OSError, TimeoutError):
-            session.cancelled.set()
+            cancelled.set()
             await asyncio.wait({job})
             raise
         finally:
@@ -210,7 +216,7 @@ class Server:
         return {"kind": "status", "running": True, "pid": os.getpid(), "version": __version__,
                 "uptime": round(now - self._started, 1), "idle": 0.0 if self._jobs else round(now - self._used, 1),
                 "keep_alive": self._keep_alive, "requests": self._requests,
-                "sessions": len(self._open), "jobs": self._jobs, "memory": _memory(),
+                "sessions": len(self._open), "jobs": self._jobs, "memory": memory.used(),
                 "limit": models.limit, "models": models.list(),
                 "socket": str(self._place.socket), "log": str(self._place.log)}  # fmt: skip
 
@@ -230,12 +236,8 @@ def _guarded(work: Callable[..., Any], *arguments: Any) -> Any:
         raise LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it") from error
 
 
-def _memory() -> int:
-    """Bytes of memory that are in use by this process."""
+def _logged(work: Callable[[], None]) -> None:
     try:
-        with open("/proc/self/statm") as stream:
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        work()
+    except Exception:
+        log.exception("between two jobs")

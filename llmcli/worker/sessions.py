@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from llmcli import tasks
+from llmcli.config import places
+from llmcli.config.places import Caller
 from llmcli.config.run_config import AnyConfig
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory
 from llmcli.models import store
@@ -21,12 +22,14 @@ from llmcli.run.request import Request
 from llmcli.run.resolve import resolve
 from llmcli.run.session import Local
 from llmcli.run.task import Task
-from llmcli.worker import protocol
+from llmcli.worker import memory, protocol
 from llmcli.worker.protocol import Message
 from llmcli.worker.resident import Resident
 
 Parse = Callable[[list[str]], Request | int]
 """Gives the request of a command line, or the exit code of one that asks for no task."""
+ABSENT = (store.ABSENT, "not-pulled")
+"""Codes of errors for what is not in the store: it is for the client to make it."""
 
 
 class Cancelled(BaseException):
@@ -36,26 +39,33 @@ class Cancelled(BaseException):
 class Sessions:
     """Opens sessions on models that stay loaded. One thread opens, one other thread answers.
 
-    ``parse`` gives the request of a command line, or the exit code of one that asks for no task.
+    ``limit``: the most bytes that this process is to hold. ``parse`` gives the request of a command line, or the exit
+    code of one that asks for no task.
     """
 
-    def __init__(self, *, memory: int, parse: Parse) -> None:
-        self.models = Resident(limit=memory, check=self._check)
+    def __init__(self, *, limit: int, parse: Parse) -> None:
+        self.models = Resident(limit=limit, check=self._check)
         self._parse = parse
         self._cancelled = threading.Event()
 
     def open(self, message: Mapping[str, Any], report: Report) -> tuple[Session | None, Message]:
         """The session of an ``open`` message, and the ``ready`` message.
 
-        ``unread``, and no session, where the client must read, and refuse, the command line itself.
+        No session, and ``unread``, where the client must read, and refuse, the command line itself; ``absent`` where it
+        must first make the model. Nothing here waits for the network, nor for another process.
         """
-        with _as_client(message["environment"], message["folder"]):
+        caller = Caller(Path(message["folder"]), message["environment"], makes=False)
+        with places.serving(caller):
             request = self._request(message)
             if request is None:
                 return None, {"kind": "unread"}
-            task = tasks.get(request.task)
-            run = _absolute(resolve(task, request.settings))
-            session = Session(self, task, run, report)
+            try:
+                run = _run(request)
+            except ModelError as error:
+                if error.code not in ABSENT:
+                    raise
+                return None, {"kind": "absent", "request": asdict(request)}
+            session = Session(self.models, caller, tasks.get(request.task), run, report)
             fingerprint: Mapping[str, Any]
             try:
                 fingerprint = session.local.fingerprint
@@ -80,27 +90,54 @@ class Sessions:
         self._cancelled = session.cancelled
         self._check()
         rows = [protocol.unpack_record(packed) for packed in message["records"]]
-        return session.local.answer(rows, emit=emit if message["stream"] else None)
+        with places.serving(session.caller):
+            return session.local.answer(rows, emit=emit if message["stream"] else None)
+
+    def settle(self) -> None:
+        """Between two jobs: give back what the last one needed, and keep to the limit."""
+        memory.give_back()
+        self.models.trim()
 
     def _check(self) -> None:
         if self._cancelled.is_set():
             raise Cancelled
 
 
+class Holder:
+    """Keeps a model from being dropped, as long as it lives."""
+
+
 class Session:
     """What one client has open."""
 
-    def __init__(self, sessions: Sessions, task: Task[Any], run: AnyConfig, report: Report) -> None:
-        def load(config: AnyConfig, *, report: Report) -> Model:
-            return sessions.models.get(config, holder=self, report=report)
+    def __init__(self, models: Resident, caller: Caller, task: Task[Any], run: AnyConfig, report: Report) -> None:
+        holder = Holder()  # not the session: in a circle with it, it would outlive the client
 
+        def load(config: AnyConfig, *, report: Report) -> Model:
+            return models.get(config, holder=holder, report=report)
+
+        self.caller = caller
         self.local = Local(task, run, report=report, load=load)
         self.cancelled = threading.Event()
+
+
+def _run(request: Request) -> AnyConfig:
+    """The run of a request, whose model is in the store. Raises ModelError where it is not."""
+    settings = {**request.settings, "options": {**request.options, "offline": True}}
+    run = _absolute(resolve(tasks.get(request.task), settings))
+    if not store.here(run.model):
+        raise ModelError(f"{run.model.name} is not in the store", code=store.ABSENT)
+    return run
 
 
 def packed(results: list[Result]) -> Message:
     """The ``results`` message."""
     return {"kind": "results", "results": [records.pack(result) for result in results]}
+
+
+def refused(error: LlmcliError) -> Message:
+    """The ``error`` message; ``absent`` where the model has gone from the store meanwhile."""
+    return {"kind": "absent"} if error.code in ABSENT else protocol.pack_error(error)
 
 
 def exhausted(results: list[Result]) -> bool:
@@ -113,23 +150,5 @@ def _absolute(run: AnyConfig) -> AnyConfig:
     path = run.model.source.path
     if path is None or path.is_absolute():
         return run
-    source = run.model.source.model_copy(update={"path": path.absolute()})
+    source = run.model.source.model_copy(update={"path": places.absolute(path)})
     return replace(run, model=run.model.model_copy(update={"source": source}))
-
-
-@contextlib.contextmanager
-def _as_client(environment: Mapping[str, str], folder: str) -> Iterator[None]:
-    """The client's folder and variables. What is as it should be is not touched: other threads may read it."""
-    for name in protocol.ENVIRONMENT:
-        if name not in environment:
-            os.environ.pop(name, None)
-        elif os.environ.get(name) != environment[name]:
-            os.environ[name] = environment[name]
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise protocol.Broken(f"{folder}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        os.chdir("/")

@@ -30,11 +30,13 @@ def start(fault: str = "nothing") -> int:
 
 def serve(fault: Callable[[], FakeModel | None]) -> None:
     from llmcli.cli import app
+    from llmcli.models import store
     from llmcli.pipelines import load as loading
     from llmcli.worker import process
 
     model = fault() or FakeModel()
     loading.load = lambda config, *, report, watch=None: model  # type: ignore[assignment]
+    store.here = lambda model: True  # type: ignore[assignment]
     process.main([], parse=app.parse)
 
 

@@ -76,7 +76,7 @@ def warm(warm_place: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("LLMCLI_CACHE_DIR", str(cache))
     monkeypatch.setenv("LLMCLI_WORKER", "on")
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # loading sets it, and it is part of the address
+    monkeypatch.setattr("llmcli.cli.progress.EVERY", 1e9, raising=False)  # a busy machine says more
     control.start(keep_alive=None, memory=None)
     return folder
 
@@ -192,7 +192,7 @@ def loaded(resident: Resident) -> list[str]:
 )
 def test_least_recently_used_goes_first(loads: list[str], tmp_path: Path, asked: str, limit: int, left: str):
     runs = folders(tmp_path, *"abc")
-    resident = Resident(limit=limit, check=lambda: None)
+    resident = Resident(limit=limit, check=lambda: None, used=lambda: 0)
     for name in asked:
         resident.get(runs[name], holder=Holder(), report=lambda stage, share: None)
     assert "".join(loaded(resident)) == left
@@ -201,7 +201,7 @@ def test_least_recently_used_goes_first(loads: list[str], tmp_path: Path, asked:
 
 def test_what_is_in_use_stays(loads: list[str], tmp_path: Path):
     runs = folders(tmp_path, *"ab")
-    resident, holder = Resident(limit=100, check=lambda: None), Holder()
+    resident, holder = Resident(limit=100, check=lambda: None, used=lambda: 0), Holder()
     resident.get(runs["a"], holder=holder, report=lambda stage, share: None)
     resident.get(runs["b"], holder=Holder(), report=lambda stage, share: None)
     assert loaded(resident) == ["a", "b"]
@@ -210,9 +210,21 @@ def test_what_is_in_use_stays(loads: list[str], tmp_path: Path):
     assert loaded(resident) == ["b"]
 
 
+def test_all_memory_counts(loads: list[str], tmp_path: Path):
+    """Weights are not all that a process holds."""
+    runs, holds = folders(tmp_path, *"abc"), 0
+    resident = Resident(limit=1000, check=lambda: None, used=lambda: holds)
+    for name in "abc":
+        resident.get(runs[name], holder=Holder(), report=lambda stage, share: None)
+    assert loaded(resident) == ["a", "b", "c"]
+    holds = 1001
+    resident.trim()
+    assert loaded(resident) == ["c"]
+
+
 def test_a_changed_checkpoint_takes_the_place_of_the_old(loads: list[str], tmp_path: Path):
     run = folders(tmp_path, "a")["a"]
-    resident = Resident(limit=1000, check=lambda: None)
+    resident = Resident(limit=1000, check=lambda: None, used=lambda: 0)
     for text in ("{}", "{ }"):
         (tmp_path / "a" / "weights").write_text(text)
         resident.get(run, holder=Holder(), report=lambda stage, share: None)

@@ -21,7 +21,6 @@ from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.config.run_config import RunOptions
 from llmcli.errors import WorkerError
 from llmcli.run.records import Record
-from llmcli.run.request import Request
 from llmcli.worker import address, client, connection, control, protocol
 from tests.support import Done, workers
 from tests.support.fake import FakeModel
@@ -213,25 +212,12 @@ def test_runs_survive_the_wire():
 )
 def test_what_only_the_client_can_read_it_parses(place: Path, arguments: list[str], here: bool):
     workers.start()
-    ready = client.ask(arguments)
-    assert (ready is None) == here
-    if ready is not None:
-        run = protocol.unpack_run(ready.message["run"])
+    asked = client.ask(arguments)
+    assert isinstance(asked, client.Reply) != here
+    if isinstance(asked, client.Reply):
+        run = protocol.unpack_run(asked.message["run"])
         assert (run.task, run.source.text) == ("sentiment", "good")
-        ready.channel.close()
-
-
-def test_what_is_fetched_for_a_request_is_shown():
-    """Opening a session can fetch a model: the client hears how far it is."""
-    ours, theirs = socket.socketpair()
-    theirs.sendall(protocol.encode({"kind": "report", "stage": "fetching", "share": 0.5}))
-    theirs.sendall(protocol.encode({"kind": "ready", "model": "m"}))
-    heard: list[Any] = []
-    request = Request("sentiment", {})
-    ready = client._opened(protocol.Channel(ours), request, lambda *said: heard.append(said))  # type: ignore[arg-type]
-    assert (ready.message["model"], heard) == ("m", [("fetching", 0.5)])
-    theirs.close()
-    ours.close()
+        asked.channel.close()
 
 
 # Start, skew, death
@@ -284,8 +270,8 @@ def test_other_code_is_replaced(place: Path):
     first = workers.start("other_code")
     channel = connection.connect(start=False)
     assert channel is not None
-    assert channel.hello["pid"] != first
-    workers.await_(lambda: workers.alive(place) == [channel.hello["pid"]])
+    assert channel.pid != first
+    workers.await_(lambda: workers.alive(place) == [channel.pid])
 
 
 def test_the_code_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -298,7 +284,10 @@ def test_the_code_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert address.source() != before
 
 
-@pytest.mark.parametrize("name, own", [("OMP_NUM_THREADS", True), ("HF_TOKEN", True), ("EDITOR", False)])
+@pytest.mark.parametrize(
+    "name, own",
+    [("OMP_NUM_THREADS", True), ("LLMCLI_NEW", True), ("HF_TOKEN", False), ("HTTPS_PROXY", False), ("EDITOR", False)],
+)
 def test_what_libraries_read_has_a_worker_of_its_own(
     monkeypatch: pytest.MonkeyPatch, place: Path, name: str, own: bool
 ):
