@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Done, tiny
+from tests.support import ROOT, Done, tiny
 from tests.support.fake import FakeModel
 
 
@@ -74,6 +75,22 @@ def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
         return subprocess.run(
             [sys.executable, "-m", "llmcli", *arguments],
             input=stdin, capture_output=True, env=os.environ | environment, timeout=300, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``python -m`` in ``tmp_path``, with a copy of the package there, which a test may change."""
+    for name in ("llmcli", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        return subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=tmp_path, env=environment | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
     return run

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import ROOT, WINGS
 
-WINGS = ["cli", "api", "worker", "tasks", "data", "run", "pipelines", "models", "text", "config", "reports", "errors"]
-"""From the roof to the ground."""
 EXCEPTIONS: dict[tuple[str, str], str] = {}
 """Imports that run upwards all the same: from a module, of a module, and why."""
 MODULES = {

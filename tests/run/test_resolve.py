@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -80,19 +76,14 @@ def test_a_new_model_is_one_yaml_file(cli, fake, tmp_path: Path, tiny_causal: Pa
     assert '"model": "mine"' in cli("sentiment", "-m", "mine", "--json", "good").out
 
 
-def test_a_new_task_is_one_module_and_one_yaml_file(tmp_path: Path, tiny_causal: Path):
-    shutil.copytree(ROOT / "llmcli", tmp_path / "llmcli", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+def test_a_new_task_is_one_module_and_one_yaml_file(copied, tmp_path: Path, tiny_causal: Path):
     module = (ROOT / "llmcli" / "tasks" / "sentiment.py").read_text()
     (tmp_path / "llmcli" / "tasks" / "spam.py").write_text(module.replace('"sentiment"', '"spam"'))
     (tmp_path / "configs" / "tasks" / "spam.yaml").write_text(
         f"description: Spam or not.\nmodel: {tiny_causal}\nlabels: [{{name: spam}}, {{name: ham}}]\n"
         'prompt: {example: "Mail: {text}\\nLabel: {answer}"}\n'
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "llmcli", "spam", "win a prize"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False,
-    )  # fmt: skip
+    done = copied("llmcli", "spam", "win a prize")
     assert done.stdout.split("\t")[0] in ("spam", "ham"), done.stderr
 
 
