@@ -111,7 +111,7 @@ def test_a_gap_is_filled_as_the_checkpoint_was_trained_to(cli, infilling: Path):
     first, second, last = tokenizer.convert_tokens_to_ids(["<fim_prefix>", "<fim_suffix>", "<fim_middle>"])
     prompt = [*tokenizer("")["input_ids"], first, *ids("def <fim_suffix>"), second, *ids("(x): pass"), last]
     made = model.generate(torch.tensor([prompt]), max_new_tokens=6, do_sample=False)[0, len(prompt) :]
-    expected = tokenizer.decode(made, skip_special_tokens=True)
+    expected = tokenizer.decode(made, skip_special_tokens=True).removesuffix("�")  # a character that is cut
     done = cli("code", "--infill", "-m", str(infilling), "--dtype", "float32", "--max-new-tokens", "6", "--json",
                "--lang", "c", "def <fim_suffix><FILL>(x): pass")  # fmt: skip
     row = json.loads(done.out)
