@@ -107,7 +107,7 @@ def remove(name: Name) -> None:
 
     Example: llmcli models remove gpt2
     """
-    from llmcli.config.schemas import HubSource
+    from llmcli.config.model_config import HubSource
     from llmcli.models import listing, manifest, small_files
 
     folder = _place(name)

@@ -12,7 +12,8 @@ from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from llmcli.config.schemas import Generation, ModelConfig, Settings
+    from llmcli.config.model_config import ModelConfig
+    from llmcli.config.schemas import Generation, Settings
 
 OptionsT = TypeVar("OptionsT")
 ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.config import places
-from llmcli.config.schemas import Generation, HubSource, License, ModelConfig, Pipeline, Prompt, Settings, Source
+from llmcli.config.model_config import HubSource, License, ModelConfig, Pipeline, Source
+from llmcli.config.schemas import Generation, Prompt, Settings
 from llmcli.errors import ModelError, UsageError
 from llmcli.models import gguf_header, manifest, pairs, small_files, store
 from llmcli.text import languages

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from llmcli.config.schemas import HubSource
+from llmcli.config.model_config import HubSource
 from llmcli.errors import LlmcliError, ModelError, OutputError
 from llmcli.models import checking, foreign, manifest, transfer
 from llmcli.reports import Report, human

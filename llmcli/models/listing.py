@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.config import places
-from llmcli.config.schemas import HubSource, ModelConfig, Source
+from llmcli.config.model_config import HubSource, ModelConfig, Source
 from llmcli.errors import ModelError
 from llmcli.models import describing, manifest, names, pairs, store
 from llmcli.reports import human

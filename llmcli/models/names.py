@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from llmcli.config import chosen, places
-from llmcli.config.schemas import HubSource, ModelConfig, Source
+from llmcli.config.model_config import HubSource, ModelConfig, Source
 from llmcli.config.strict_yaml import load
 from llmcli.errors import ConfigError, ModelError
 from llmcli.models import pairs

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
-from llmcli.config.schemas import PackageSource
+from llmcli.config.model_config import PackageSource
 from llmcli.errors import ModelError
 from llmcli.models import foreign
 

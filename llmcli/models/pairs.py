@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from llmcli.config.schemas import HubSource, ModelConfig, Source
+from llmcli.config.model_config import HubSource, ModelConfig, Source
 from llmcli.errors import UsageError
 from llmcli.text import languages
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.config import places
-from llmcli.config.schemas import HubSource
+from llmcli.config.model_config import HubSource
 from llmcli.models import building, manifest
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from llmcli.config import places
-from llmcli.config.schemas import HubSource, ModelConfig, Source
+from llmcli.config.model_config import HubSource, ModelConfig, Source
 from llmcli.errors import ModelError
 from llmcli.models import building, manifest, packages, small_files
 from llmcli.reports import Report

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmcli.config import chosen, option_values, places
+from llmcli.config.model_config import ModelConfig
 from llmcli.config.option_values import FLAG
 from llmcli.config.options import InputOptions, OutputOptions, ProcessOptions
 from llmcli.config.run_config import ENDINGS, RunConfig, check_apart
-from llmcli.config.schemas import ModelConfig, Settings, TaskConfig, UserConfig, WorkerSettings
+from llmcli.config.schemas import Settings, TaskConfig, UserConfig, WorkerSettings
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import describing, names, pairs

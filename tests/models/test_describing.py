@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from llmcli.config import places
-from llmcli.config.schemas import Generation, HubSource, License, ModelConfig, PackageSource, Source
+from llmcli.config.model_config import HubSource, License, ModelConfig, PackageSource, Source
+from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.models import describing, gguf_header, listing, manifest, names, small_files, store
 from llmcli.reports import unheard

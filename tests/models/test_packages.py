@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmcli.config.schemas import PackageSource
+from llmcli.config.model_config import PackageSource
 from llmcli.errors import ModelError
 from llmcli.models import packages
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmcli.config.schemas import ModelConfig, PackageSource, Source
+from llmcli.config.model_config import ModelConfig, PackageSource, Source
 from llmcli.errors import ModelError, OutputError
 from llmcli.models import packages, store
 

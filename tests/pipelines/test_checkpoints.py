@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from llmcli.config.schemas import Generation, ModelConfig, Source
+from llmcli.config.model_config import ModelConfig, Source
+from llmcli.config.schemas import Generation
 from llmcli.config.strict_yaml import load
 from llmcli.errors import GenerationError, ModelError, UsageError
 from llmcli.models import describing, pairs

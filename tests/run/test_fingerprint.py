@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from llmcli import tasks
+from llmcli.config.model_config import ModelConfig
 from llmcli.config.run_config import AnyConfig, RunConfig
-from llmcli.config.schemas import Generation, Label, ModelConfig, Prompt, Settings
+from llmcli.config.schemas import Generation, Label, Prompt, Settings
 from llmcli.run.fingerprint import LEFT_OUT, OPTIONS_LEFT_OUT, fingerprint
 from llmcli.run.resolve import merged
 

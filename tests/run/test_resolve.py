@@ -8,7 +8,8 @@ import pytest
 
 from llmcli import tasks
 from llmcli.config import places
-from llmcli.config.schemas import ModelConfig, TaskConfig, UserConfig
+from llmcli.config.model_config import ModelConfig
+from llmcli.config.schemas import TaskConfig, UserConfig
 from llmcli.config.strict_yaml import load
 from llmcli.errors import ConfigError
 from llmcli.run import resolve

@@ -13,16 +13,16 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from llmcli.config import schemas
+from llmcli.config import model_config, schemas
 from tests.support import ROOT
 
 TARGET = ROOT / "docs" / "reference-yaml.md"
-FILES = (schemas.ModelConfig, schemas.TaskConfig, schemas.UserConfig, schemas.Settings)
+FILES = (model_config.ModelConfig, schemas.TaskConfig, schemas.UserConfig, schemas.Settings)
 """The schemas of whole files, and what two of them share."""
 HEAD = """\
 # Keys of the YAML files
 
-Written by `python -m tests.support.reference` from the docstrings in `llmcli/config/schemas.py`; a test compares them.
+Written by `python -m tests.support.reference` from the docstrings of the schemas in `llmcli/config`; a test compares them.
 Files are in `~/.config/llmcli` (`llmcli config path`); an unknown key is an error.
 `llmcli models add CHECKPOINT` writes a file to begin with, and `llmcli config show TASK` tells which setting wins.
 """
