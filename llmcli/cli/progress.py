@@ -40,6 +40,7 @@ class Preparing:
         self._quiet, self._bar, self._verbose = quiet, bar and not quiet, verbose
         if verbose:
             say(f"llmcli: {self._name}, in {self._where}")
+            _hear_the_rest()
 
     def introduce(self, name: str, lines: list[str], *, where: str = "this process") -> None:
         """Say which model it is, the lines that the user is told first, and where it works."""
@@ -67,6 +68,18 @@ class Preparing:
         if not self.busy and self.work is not None:
             return self.work()
         return f"{self._stage}, {clock(time.monotonic() - self._since)}"
+
+
+def _hear_the_rest() -> None:
+    """Say what is otherwise passed over: a cache that cannot be written, say."""
+    import logging
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"llmcli: {record.getMessage()}")
+
+    log = logging.getLogger("llmcli")
+    log.handlers, log.level = [Said()], logging.INFO
 
 
 EVERY = 15.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from transformers import __version__ as transformers_version
 from llmcli import __version__
 from llmcli.models import manifest
 
+log = logging.getLogger("llmcli")
+"""Heard under ``-v``."""
 WHOLE, HALF, FULL = "int8", "bfloat16", "model.safetensors"
 """How the files of 8-bit weights and their scales, and of all weights in bfloat16, begin; the checkpoint's own file."""
 PREFIX, PREFIXES = "prefix-", 8
@@ -53,9 +56,18 @@ def write(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
 
     Where the cache cannot be written, they are made again the next time.
     """
-    with contextlib.suppress(OSError), manifest.locked(folder):
+    with _dispensable(folder), manifest.locked(folder):
         if not _there(folder, name):
             _write(folder, name, tensors)
+
+
+@contextlib.contextmanager
+def _dispensable(folder: Path) -> Iterator[None]:
+    """Do without a file that can be made again, where the cache cannot be written; ``-v`` says so."""
+    try:
+        yield
+    except OSError as error:
+        log.info("%s: nothing is stored for the next time: %s", folder, error.strerror or error)
 
 
 def _write(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -69,14 +81,15 @@ def _write(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None
             save_file(dict(tensors), partial, metadata={"format": "pt", "pad": "." * pad})
         partial.replace(folder / name)
         manifest.add(folder, name)
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
+        log.info("%s: not stored for the next time: %s", folder / name, error)
 
 
 def discard(folder: Path | None, name: str) -> None:
     """Remove a file that is of no use: an earlier version of llmcli wrote it."""
     if folder is not None and _there(folder, name):
-        with contextlib.suppress(OSError), manifest.locked(folder):
+        with _dispensable(folder), manifest.locked(folder):
             manifest.remove(folder, name)
             (folder / name).unlink(missing_ok=True)
 
@@ -106,7 +119,7 @@ class Prefixes:
         if sum(tensor.nbytes for tensor in tensors.values()) > LARGEST:
             return
         write(self._folder, self._name(prefix), tensors)
-        with contextlib.suppress(OSError), manifest.locked(self._folder):
+        with _dispensable(self._folder), manifest.locked(self._folder):
             files = sorted(self._folder.glob(f"{PREFIX}*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
             for file in files[:-PREFIXES]:
                 manifest.remove(self._folder, file.name)

@@ -182,3 +182,14 @@ def test_mapped_tensors_are_aligned(stored: Path, size: int):
     from safetensors.torch import load_file
 
     assert all(tensor.data_ptr() % derived.ALIGNED == 0 for tensor in load_file(stored / WHOLE).values())
+
+
+def test_a_cache_that_cannot_be_written_is_said_under_v(caplog, tmp_path: Path):
+    import torch
+
+    (tmp_path / "manifest.lock").mkdir()
+    with caplog.at_level("INFO", logger="llmcli"):
+        derived.write(tmp_path, "x.safetensors", {"a": torch.zeros(1)})
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: nothing is stored for the next time: Is a directory"
+    ]
