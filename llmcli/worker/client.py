@@ -158,7 +158,7 @@ def _remote(reply: Reply, request: Request, report: Introduced) -> Remote:
         _say(request, why)
         return _local(request, report).session
 
-    where = f"the worker (pid {reply.channel.hello['pid']})"
+    where = f"the worker (pid {reply.channel.pid})"
     report.introduce(reply.message["model"], reply.message["introduction"], where=where)
     return Remote(reply.channel, reply.message, report=report, instead=instead)
 

@@ -22,7 +22,7 @@ FILES = (model_config.ModelConfig, schemas.TaskConfig, schemas.UserConfig, schem
 HEAD = """\
 # Keys of the YAML files
 
-Written by `python -m tests.support.reference` from the docstrings of the schemas in `llmcli/config`; a test compares them.
+Written by `python -m tests.support.reference` from the docstrings of the schemas; a test compares them.
 Files are in `~/.config/llmcli` (`llmcli config path`); an unknown key is an error.
 `llmcli models add CHECKPOINT` writes a file to begin with, and `llmcli config show TASK` tells which setting wins.
 """

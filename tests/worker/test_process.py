@@ -45,6 +45,13 @@ def answer(channel: protocol.Channel, *texts: str) -> None:
     channel.send({"kind": "answer", "records": rows, "stream": False})
 
 
+def result(channel: protocol.Channel) -> protocol.Message:
+    """What comes after all signs of life and reports."""
+    while (message := channel.receive())["kind"] in ("busy", "report"):
+        pass
+    return message
+
+
 # Folder and socket
 
 
@@ -157,7 +164,7 @@ def test_garbage_and_silence(place: Path, raw: bytes):
         pass
     channel = opened()
     answer(channel, "good")
-    assert channel.receive()["kind"] == "results"
+    assert result(channel)["kind"] == "results"
 
 
 def test_a_frame_has_a_limit(monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Done], fake: FakeModel, place: Path):
@@ -179,9 +186,7 @@ def test_clients_that_hang(place: Path):
         answer(channel, *["good"] * 100)
     channel = opened()
     answer(channel, "good")
-    while (message := channel.receive())["kind"] == "busy":
-        pass
-    assert message["results"][0]["fields"]["label"] == "positive"
+    assert result(channel)["results"][0]["fields"]["label"] == "positive"
 
 
 def test_records_survive_the_wire():
@@ -253,7 +258,7 @@ def test_a_dying_worker_leaves_its_successor_alone(place: Path):
     second = workers.start()
     assert len(workers.alive(place)) == 2
     (place / "go").touch()
-    assert channel.receive()["kind"] == "results"
+    assert result(channel)["kind"] == "results"
     workers.await_(lambda: workers.alive(place) == [second])
     assert control.status()["pid"] == second != first
 
@@ -379,10 +384,10 @@ def test_a_short_request_does_not_wait_for_a_batch(place: Path):
     answer(short, "good")
     workers.await_(lambda: control.status()["jobs"] == 2)
     (place / "go").touch()
-    assert long.receive()["kind"] == "results"
+    assert result(long)["kind"] == "results"
     answer(long, *["good"] * 100)
-    assert short.receive()["kind"] == "results"
-    assert long.receive()["kind"] == "results"
+    assert result(short)["kind"] == "results"
+    assert result(long)["kind"] == "results"
     assert (place / "order").read_text().split() == ["batch", "short", "batch"]
 
 
@@ -452,7 +457,7 @@ def test_keep_alive_0_serves_one_request(place: Path, tmp_path: Path):
     workers.start()
     channel = opened()
     answer(channel, "good")
-    assert channel.receive()["kind"] == "results"
+    assert result(channel)["kind"] == "results"
     channel.close()
     workers.await_(lambda: not workers.alive(place))
 
