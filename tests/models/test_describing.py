@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llmcli import tasks
 from llmcli.config import places
 from llmcli.config.model_config import HubSource, License, ModelConfig, PackageSource, Source
 from llmcli.config.schemas import Generation
@@ -116,7 +117,7 @@ def test_not_known_and_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ModelError) as error:
         described("org/thing")
     assert (error.value.code, error.value.hint) == ("not-pulled", "llmcli models pull org/thing")
-    run = resolve.resolve("sentiment", {"model": "org/thing"}, describe=False)
+    run = resolve.merged(tasks.get("sentiment"), {"model": "org/thing"}, describe=False)
     assert (run.model.name, hub.log) == ("org/thing", [])
 
 
