@@ -96,8 +96,10 @@ class Completions:
             scores = made.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(tokens)
             texts = list(zip(scores, tokens, strict=True))
         cut = [finish(self._encoder, tokens, ends=set(asked.ends), stop=asked.stop) for _, tokens in texts]
-        found = [Completion(text, len(rows[place // each]), tokens, reason, score)
-                 for place, ((text, tokens, reason), (score, _)) in enumerate(zip(cut, texts, strict=True))]  # fmt: skip
+        found = [
+            Completion(text, len(rows[place // each]), tokens, reason, score)
+            for place, ((text, tokens, reason), (score, _)) in enumerate(zip(cut, texts, strict=True))
+        ]
         return [found[place : place + each] for place in range(0, len(found), each)]
 
     def _quick(self, asked: Asked) -> bool:

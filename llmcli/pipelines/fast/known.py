@@ -45,8 +45,9 @@ FAMILIES: Mapping[str, Family] = {
 
 Not on it, because they were seen to differ or to crash: DeepSeek-V2 and V3 (latent attention: keys are made of the
 cache's), Gemma 3n and 4 (layers share keys), DiffLlama (values are joined), GPT-Neo (its window is ``window_size``,
-and counts padding), MPT and Bloom (ALiBi: a bias of the cache's length), XGLM and Falcon (attention of their own), Llama 4 (chunks), Mamba, RWKV, RecurrentGemma, Jamba, Bamba, Zamba, Falcon-H1, LFM2, MiniMax, Qwen3-Next (states
-that are no keys and values)."""
+and counts padding), MPT and Bloom (ALiBi: a bias of the cache's length), XGLM and Falcon (attention of their own),
+Llama 4 (chunks), Mamba, RWKV, Jamba, Bamba, Zamba, Falcon-H1, LFM2, MiniMax, Qwen3-Next (states that are no keys and
+values). Gemma 2 and gpt-oss have eager attention."""
 ROTATIONS = {"default", "linear", "llama3", "yarn"}
 """Rotary positions that depend on the position alone. ``longrope`` and ``dynamic`` change with the longest row."""
 LAYERS = {"full_attention", "sliding_attention"}
