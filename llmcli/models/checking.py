@@ -155,7 +155,10 @@ def needed(name: str) -> bool:
 
 def _check_tokenizer(folder: Path) -> None:
     """Its files are plain ones, of a size, and no pickles."""
-    for path in (path for path in folder.iterdir() if needed(path.name)):
+    files = [path for path in folder.iterdir() if needed(path.name)]
+    if all(path.suffix == ".jinja" for path in files):
+        raise ModelError(f"{folder}: it has no tokenizer", code="bad-model", hint="copy its base model's here")
+    for path in files:
         if not path.is_file() or path.stat().st_size > LARGEST_TOKENIZER:
             raise ModelError(f"{path}: not a tokenizer's file", code="bad-model")
         _refuse_pickle(path)

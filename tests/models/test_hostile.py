@@ -95,6 +95,11 @@ def missing_shard(folder: Path) -> None:
     (folder / "decoy.safetensors").rename(folder / "model-00001-of-00002.safetensors")
 
 
+def no_tokenizer(folder: Path) -> None:
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+
+
 def no_weights(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "other.safetensors")
 
@@ -163,7 +168,8 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a number that is none": (config(rms_norm_eps=float("nan")), "bad-model", "not readable"),
     "a deep config": (config(**{"a": json.loads("[" * 500 + "]" * 500)}), "bad-model", "nested"),
     # tokenizers
-    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "bad-model", "cannot be loaded"),
+    "no tokenizer.json": (lambda folder: (folder / "tokenizer.json").unlink(), "bad-model", "cannot be loaded"),
+    "no tokenizer": (no_tokenizer, "bad-model", "it has no tokenizer"),
     "half a tokenizer": (file("tokenizer.json", b'{"version": "1.0", "added_tokens"'), "bad-model", "cannot be loaded"),
     "a tokenizer of bytes": (file("tokenizer.json", bytes(range(1, 255))), "bad-model", "cannot be loaded"),
     "a tokenizer that is a list": (file("tokenizer.json", b"[]"), "bad-model", "cannot be loaded"),
