@@ -1,4 +1,4 @@
-"""What of other libraries is relied on though they do not promise it: with a version that lacks it, this fails first."""
+"""What of other libraries is relied on though they do not promise it: a version that lacks it fails here first."""
 
 from __future__ import annotations
 
