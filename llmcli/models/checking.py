@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.errors import ModelError
-from llmcli.models import safetensors
+from llmcli.models import generation_check, safetensors
 from llmcli.models.safetensors import Tensor
 
 Json = dict[str, Any]
@@ -76,6 +76,7 @@ def examine(folder: Path, *, allow_pickle: bool) -> Checkpoint:
     if all(path.suffix == ".safetensors" for path in weights):
         tensors = {name: tensor for path in weights for name, tensor in safetensors.header(path).items()}
         check_numbers(config, tensors, where=str(folder / "config.json"))
+        _check_generation(folder, config, tensors)
         return Checkpoint(config, tensors)
     if not allow_pickle:
         raise ModelError(f"{folder}: its weights are a pickle, which may hold code", code="pickle",
@@ -233,6 +234,16 @@ def check_numbers(config: Json, tensors: Mapping[str, Tensor], *, where: str) ->
             raise ModelError(f"{where}: {key} must be a whole number", code="bad-model")
         if type(value) is int and not (1 if some else LEAST) <= value <= most(key):
             raise ModelError(f"{where}: {key} of {_short(value)} does not fit its weights", code="bad-model")
+
+
+def _check_generation(folder: Path, config: Json, tensors: Mapping[str, Tensor]) -> None:
+    """The settings in the file of that name; older checkpoints have them in their config."""
+    widest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    settings = {"config.json": config}
+    if (folder / "generation_config.json").exists():
+        settings["generation_config.json"] = read_json(folder / "generation_config.json")
+    for name, values in settings.items():
+        generation_check.check(values, vocabulary=widest, where=str(folder / name))
 
 
 def check_growth(parts: Iterable[bytes], *, where: str) -> None:

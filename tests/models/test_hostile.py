@@ -44,6 +44,10 @@ def config(**values: Any) -> Callable[[Path], None]:
     return lambda folder: edit(folder / "config.json", **values)
 
 
+def generation(**values: Any) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "generation_config.json", **values)
+
+
 def settings(**values: Any) -> Callable[[Path], None]:
     return lambda folder: edit(folder / "tokenizer_config.json", **values)
 
@@ -167,6 +171,16 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "many positions": (config(max_position_embeddings=10**18), "bad-model", "max_position_embeddings"),
     "a number that is none": (config(rms_norm_eps=float("nan")), "bad-model", "not readable"),
     "a deep config": (config(**{"a": json.loads("[" * 500 + "]" * 500)}), "bad-model", "nested"),
+    # generation
+    "settings that are no JSON": (file("generation_config.json", b"{"), "bad-model", "not readable"),
+    **{f"generation: {name} {value}": (generation(**{name: value}), "bad-model", name) for name, value in [
+        ("temperature", "hot"), ("num_beams", "x"), ("num_beams", 10**9), ("bad_words_ids", 5), ("bad_words_ids", [[]]),
+        ("eos_token_id", "x"), ("eos_token_id", [1, "x"]), ("repetition_penalty", 0), ("max_new_tokens", -5),
+        ("suppress_tokens", "abc"), ("forced_bos_token_id", HUGE), ("sequence_bias", {"a": 1}), ("min_length", "z"),
+        ("guidance_scale", "x"), ("stop_strings", ["a"]), ("penalty_alpha", 0.6), ("prompt_lookup_num_tokens", 7),
+        ("exponential_decay_length_penalty", "x"), ("constraints", 5), ("num_return_sequences", 0),
+        ("begin_suppress_tokens", [10**12]), ("use_cache", "no"), ("watermarking_config", {"a": 1}),
+    ]},
     # tokenizers
     "no tokenizer.json": (lambda folder: (folder / "tokenizer.json").unlink(), "bad-model", "cannot be loaded"),
     "no tokenizer": (no_tokenizer, "bad-model", "it has no tokenizer"),
