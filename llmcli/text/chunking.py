@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -12,6 +12,8 @@ from llmcli.errors import GenerationError
 
 MIN_BUDGET = 8
 """Fewer tokens than this hold no text worth reading."""
+AT_ONCE = 8000
+"""Characters of a line that are searched for sentences at once."""
 Count = Callable[[str], int]
 
 
@@ -35,8 +37,20 @@ def sentences(text: str, language: str = "en") -> list[str]:
     """
     from sentencex import segment
 
-    parts = (part.strip() for line in text.split("\n") if line.strip() for part in segment(language, line))
+    lines = (line for line in text.split("\n") if line.strip())
+    parts = (part.strip() for line in lines for piece in _pieces(line) for part in segment(language, piece))
     return [part for part in parts if part]
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """A line in pieces that sentencex, whose time grows with the square of the length, takes quickly."""
+    start = 0
+    while len(line) - start > AT_ONCE:
+        ends = [match.end() for match in _END.finditer(line, start + AT_ONCE // 2, start + AT_ONCE)]
+        last = ends[-1] if ends else start + AT_ONCE
+        yield line[start:last]
+        start = last
+    yield line[start:]
 
 
 def around(text: str, start: int, end: int) -> str:

@@ -26,7 +26,7 @@ _DEFINITION = re.compile(r"\s{0,3}\[[^\[\]]+\]:\s+\S+")
 _COPYRIGHT = re.compile(r"[\s*#%]*(?:copyright\b\s*(?:\(c\)|©|[\d<\[]|by\b)|\(c\)\s|©)", re.I)
 _DRAWN = re.compile("[│┃║├┤┼╔╗╚╝]")
 _MAIL = frozenset({"from", "to", "subject", "date", "message-id", "return-path", "received", "metadata-version", "cc"})
-LEAST_REPEATED = 3
+LEAST_REPEATED = 2
 """How often a line stands at page breaks if it is a running head."""
 LONG = 200
 """Characters of a line that is longer than any heading or foot."""
@@ -45,7 +45,8 @@ def running(text: str) -> list[str]:
 def _clean(text: str) -> list[str]:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r".\x08|\x1b\[[\d;]*[A-Za-z]", "", text)  # bold and underlined, as man and terminals write them
-    return [line.rstrip(" \t") for line in text.split("\n")]
+    lines = (line.rstrip(" \t") for line in text.split("\n"))
+    return ["" if line.lstrip() == "." else line for line in lines]  # as Debian's control files write an empty line
 
 
 def _blank(lines: list[str], first: int, last: int) -> None:
@@ -84,12 +85,12 @@ def _code(lines: list[str]) -> None:
 
 
 def _headers(lines: list[str]) -> None:
-    """Mail headers, the metadata of packages: at the start, up to the first empty line, and lines of keys and values."""
+    """Headers of mails and packages, at the start up to the first empty line, and other lines of keys and values."""
     start = next((at for at, line in enumerate(lines) if line), 0)
     first = KEY.match(lines[start]) if lines else None
-    if re.match(r"From \S+@\S+ ", lines[start]) or (first and first[1].lower() in _MAIL):
-        if first is None or sum(bool(KEY.match(line)) for line in lines[start : start + 3]) > 1:
-            _blank(lines, start, next((at for at in range(start, len(lines)) if not lines[at]), len(lines)))
+    several = sum(bool(KEY.match(line)) for line in lines[start : start + 3]) > 1
+    if re.match(r"From \S+@\S+ ", lines[start]) or (first and first[1].lower() in _MAIL and several):
+        _blank(lines, start, next((at for at in range(start, len(lines)) if not lines[at]), len(lines)))
     for block in list(blocks(lines)):
         if _is_metadata(lines[block.start : block.stop]):
             _blank(lines, block.start, block.stop)
@@ -102,7 +103,7 @@ def _is_metadata(lines: list[str]) -> bool:
         return False
     others = [line for line in lines if not KEY.match(line)]
     said = sum(bool(END.search(key[2]) and len(key[2].split()) > 1) for key in keys)
-    return all(indent(line) for line in others) and said * 2 < len(keys)
+    return all(indent(line) for line in others) and said * 2 <= len(keys)
 
 
 def _signature(lines: list[str]) -> None:
@@ -148,9 +149,9 @@ def is_capitals(text: str) -> bool:
 def _furniture(lines: list[str]) -> None:
     """Page numbers, running heads and feet; a sentence that goes on behind them is joined."""
     counts = Counter(_digitless(line) for line in lines if len(line) < LONG)
+    near = {at + off for at, line in enumerate(lines) if BREAK in line for off in range(-3, 4)}
     for at, line in enumerate(lines):
-        at_break = BREAK in "".join(lines[max(0, at - 3) : at + 4])
-        repeated = at_break and counts[_digitless(line)] >= LEAST_REPEATED
+        repeated = at in near and counts[_digitless(line)] >= LEAST_REPEATED
         numbered = len(line) < LONG and (_PAGE_NUMBER.match(line) or _MAN.match(line)) and not KEY.match(line)
         if line and (repeated or numbered):
             lines[at] = BREAK

@@ -12,14 +12,14 @@ _LEFT_OUT = frozenset(
 )  # fmt: skip
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "dt", "legend", "summary"})
 _BLOCKS = frozenset(
-    {"p", "div", "section", "article", "main", "header", "blockquote", "ul", "ol", "dl", "dd", "table", "tbody", "thead",
-     "tr", "td", "form", "fieldset", "figure", "hr", "address", "body", "html", "details", "center"}
+    {"p", "div", "section", "article", "main", "header", "blockquote", "ul", "ol", "dl", "dd", "table", "tbody",
+     "thead", "tr", "td", "form", "fieldset", "figure", "hr", "address", "body", "html", "details", "center"}
 )  # fmt: skip
 _INLINE = frozenset(
-    {"a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "img", "input", "ins", "kbd",
-     "label", "mark", "meta", "link", "picture", "q", "s", "samp", "small", "source", "span", "strike", "strong", "sub",
-     "sup", "time", "tt", "u", "var", "wbr", "video", "audio", "iframe", "object", "param", "base", "title", "area",
-     "map", "acronym"}
+    {"a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "img", "input", "ins",
+     "kbd", "label", "mark", "meta", "link", "picture", "q", "s", "samp", "small", "source", "span", "strike", "strong",
+     "sub", "sup", "time", "tt", "u", "var", "wbr", "video", "audio", "iframe", "object", "param", "base", "title",
+     "area", "map", "acronym"}
 )  # fmt: skip
 _TAGS = _LEFT_OUT | _HEADINGS | _BLOCKS | _INLINE | {"br", "li", "pre"}
 _ANY = re.compile(rf"</(?:{'|'.join(sorted(_TAGS))})\s*>|<(?:p|br|hr|img)\b[^<>]*>|<!--", re.IGNORECASE)

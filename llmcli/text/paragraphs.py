@@ -16,12 +16,16 @@ UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u34
 _SPEAKER = re.compile(r"\s*(#?\w[\w.' -]{0,24}#?) ?(?::\s+|：\s*)\S")
 _QUOTE = re.compile(r"^\s{0,3}(?:>\s?)+")
 _BULLET = re.compile(r"\s*[-*+•◦▪‣–]\s")
+_GREETING = re.compile(r"\S+(?: \S+){0,4}[,，]")
 _IMAGE = re.compile(r"!\[[^\[\]]*\](?:\([^()]*\)|\[[^\[\]]*\])")
 _LINK = re.compile(
     r"\[([^\[\]]*)\]\((?:[^()\s]|\([^()\s]*\))+(?:\s+\"[^\"]*\")?\)|(?<!\w)\[([^\[\]]+)\]\[[^\[\]]*\]|`([^`<>]+?)\s*<[^<>`]+>`__?"
 )
-WRAPPED, WRAPPED_UNSPACED, UNWRAPPED = 40, 16, 200
+WRAPPED, WRAPPED_UNSPACED, UNWRAPPED = 40, 12, 200
 """Widths, in characters: of the narrowest wrapped text, in scripts without spaces too, and what no wrapping leaves."""
+SHORT = 3
+"""Words of the shortest line that goes on in small letters: shorter ones are a list."""
+HYPHENS = "-\u2010\u00ad"
 FULL = 0.8
 """A line was wrapped if the next one's first word would have taken it past so much of the width."""
 
@@ -58,7 +62,8 @@ def paragraphs(lines: Sequence[str]) -> list[Paragraph]:
     for block in blocks(rows):
         for group in _groups(rows[block.start : block.stop], spoken=spoken):
             text = _without_links(_joined(group, words)).strip()
-            goes_on = bool(made) and not END.search(made[-1].text) and BREAK not in "".join(rows[last : block.start])
+            open_ended = bool(made) and not END.search(made[-1].text) and not _GREETING.fullmatch(made[-1].text)
+            goes_on = open_ended and BREAK not in "".join(rows[last : block.start])
             if re.search(r"\w", text):
                 made.append(Paragraph(text, _kind(group[0], spoken=spoken), len(group), goes_on and text[0].islower()))
             last = block.stop
@@ -105,14 +110,16 @@ def _goes_on(first: str, line: str, after: str, *, width: int) -> bool:
     if marker and indent(after) >= marker.end() > indent(first):
         return True
     lower = after.lstrip()[:1].islower() and not END.search(line) and not line.endswith(":")
-    return full or (lower and abs(indent(after) - indent(line)) < 3)
+    level = len(line.split()) >= SHORT and abs(indent(after) - indent(line)) < 3
+    return full or (lower and (level or line[-1] in HYPHENS))
 
 
 def _words(rows: Sequence[str]) -> frozenset[str]:
     """The words of a text that has words divided at the ends of lines."""
     if not any(re.search(r"[^\W\d_]-$", row) for row in rows):
         return frozenset()
-    return frozenset(re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", "\n".join(rows).lower()))
+    whole = re.sub(r"[^\W\d_]+-\n\s*[^\W\d_]+", "", "\n".join(rows).lower())
+    return frozenset(re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", whole))
 
 
 def _joined(group: Sequence[str], words: frozenset[str]) -> str:
@@ -126,7 +133,7 @@ def _joined(group: Sequence[str], words: frozenset[str]) -> str:
 
 def _together(text: str, piece: str, words: frozenset[str]) -> str:
     """Two lines of a paragraph. A hyphen at the end of the first goes where it divided a word."""
-    if text[-1] in "\u2010\u00ad" and text[-2:-1].isalpha():
+    if text[-1] in HYPHENS[1:] and text[-2:-1].isalpha():
         return text[:-1] + piece
     left, right = re.search(r"([^\W\d_]+)-$", text[-40:]), re.match(r"[^\W\d_]+", piece)
     if left and right and right[0].islower():

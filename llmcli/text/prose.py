@@ -12,8 +12,8 @@ from llmcli.text.paragraphs import UNSPACED, Kind, Paragraph, paragraphs
 
 ALONE, ITEM_WORDS, LEAD_IN, UNENDED = 4, 5, 15, 12
 """Words of the shortest sentence that is a paragraph; of a list item; that ends with a colon; without an end mark."""
-FEW = 0.15
-"""Where prose is a smaller part of the words than this, list items are what a document says."""
+FEW, PART = 5, 0.15
+"""Where prose has fewer sentences, and is a smaller part of the words, list items are what a document says."""
 
 _NO_MARKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 """Thai, Lao, Burmese and Khmer need no mark at the end of a sentence."""
@@ -49,7 +49,7 @@ class Document:
         items = {
             text for paragraph, texts in split if paragraph.kind is Kind.ITEM for text in texts if _words(text) >= ALONE
         }
-        if prose and _size(prose) >= FEW * _size(items.union(prose)):
+        if len(prose) >= FEW or (prose and _size(prose) >= PART * _size(items.union(prose))):
             spoken = sum(paragraph.kind is Kind.SPEECH for paragraph in self.paragraphs)
             return Sentences(_distinct(prose), by_line=spoken * 2 >= len(self.paragraphs))
         wanted = items.union(prose) if prose else None
@@ -101,9 +101,11 @@ def _size(texts: Iterable[str]) -> int:
 
 
 def _is_title(text: str) -> bool:
-    """Whether all longer words are capitalized, as in a title; one word, or none, says nothing."""
-    words = [word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 3]
-    return bool(words) and all(word[0].isupper() for word in words) and len(words) < 12
+    """Whether all longer words, two at least, are capitalized, and half of all, as in a title."""
+    words = re.findall(r"[^\W\d_]+", text)
+    longer = [word for word in words if len(word) > 3]
+    capitals = sum(word[0].isupper() for word in words)
+    return 1 < len(longer) < 12 and all(word[0].isupper() for word in longer) and capitals * 2 >= len(words)
 
 
 def _is_code(text: str) -> bool:

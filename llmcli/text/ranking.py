@@ -12,9 +12,9 @@ from llmcli.text.paragraphs import UNSPACED
 
 MEAN = 0.5
 """Weight of the mean weight of a sentence's words, against 1 for their sum over the root of their number."""
-FADE, SHORT = 3.0, 20
-"""Sentences after which the weight of an early place falls by a factor of e; the length of a text, in sentences, from
-which on it counts for less, by the root: both measured, on dialogues and on packages' READMEs."""
+PLACE, FADE = 2.5, 3.0
+"""Weight of the first place, and sentences after which it falls by a factor of e. The more sentences a text has, the
+farther the best stand out, and the less this counts. Both measured, on dialogues and on packages' READMEs."""
 COVERED = 0.5
 """What a word's weight falls to each time that a picked sentence has it."""
 SAME = 0.75
@@ -27,8 +27,8 @@ Fits = Callable[[list[int]], bool]
 def pick(sentences: Sequence[str], *, fits: Fits) -> list[int]:
     """Places of the best sentences, in the text's order; at least one, and as many as ``fits`` allows.
 
-    The score adds two standardised terms: the weight of the words that come again in other sentences, and an early
-    place. What a picked sentence has said counts for less afterwards, and its near equals are left out.
+    The score adds the standardised weight of the words that come again in other sentences, and an early place. What a
+    picked sentence has said counts for less afterwards, and its near equals are left out.
     Method: after SumBasic, Nenkova and Vanderwende, "The Impact of Frequency on Summarization" (2005), with the weights
     df log((n + 1) / df) in place of probabilities.
     """
@@ -54,10 +54,6 @@ class _Ranking:
         }
         sums, means = (_spread([measure(words) for words in self._words]) for measure in (self._sum, self._mean))
         self._scales = sums, means
-        early = [math.exp(-place / FADE) for place in range(count)]
-        centre, spread = _spread(early)
-        prior = math.sqrt(min(1.0, SHORT / count)) if count else 0.0
-        self._early = [prior * (value - centre) / spread for value in early]
         self._queue = [(-self._score(place), place) for place in range(count)]
         heapq.heapify(self._queue)
         self._picked: list[frozenset[str]] = []
@@ -88,7 +84,7 @@ class _Ranking:
         words = self._words[place]
         (centre, spread), (middle, width) = self._scales
         common = (self._sum(words) - centre) / spread + MEAN * (self._mean(words) - middle) / width
-        return common + self._early[place]
+        return common + PLACE * math.exp(-place / FADE)
 
     def _sum(self, words: Sequence[str]) -> float:
         return sum(self._weights.get(word, 0.0) for word in set(words)) / math.sqrt(len(words) or 1)
