@@ -71,6 +71,13 @@ def say(line: str) -> None:
             print(plain(line), file=sys.stderr, flush=True)
 
 
+def put(line: str) -> None:
+    """One line on stdout; what is no text does not reach a terminal."""
+    if sys.stdout is not None:
+        with above(sys.stdout):
+            print(plain(line) if sys.stdout.isatty() else line, flush=True)
+
+
 class RowErrors:
     """Says the first errors of each code, and in the end how many more there were."""
 

@@ -11,6 +11,7 @@ import typer
 from llmcli import tasks
 from llmcli.config import places
 from llmcli.errors import LlmcliError, UsageError, one_line
+from llmcli.reports import put
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
@@ -41,13 +42,13 @@ def show(
         values = _flat(run)
         if as_json:
             rows = {key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()}
-            typer.echo(json.dumps({"task": name, "described": not unknown, "settings": rows}, ensure_ascii=False))
+            put(json.dumps({"task": name, "described": not unknown, "settings": rows}, ensure_ascii=False))
             continue
-        typer.echo(f"{name}:")
+        put(f"{name}:")
         for key, value in values.items():
-            typer.echo(f"  {key} = {_short(value)}  ({run.origins.get(key, '')})")
+            put(f"  {key} = {_short(value)}  ({run.origins.get(key, '')})")
         if unknown:
-            typer.echo(f"  # without the model's own settings: {one_line(unknown)}")
+            put(f"  # without the model's own settings: {one_line(unknown)}")
 
 
 @app.command()
@@ -60,7 +61,7 @@ def path() -> None:
     rows = {"shipped": places.shipped(), "user": user / "config.yaml", "models": user / "models",
             "tasks": user / "tasks", "cache": places.cache()}  # fmt: skip
     for name, place in rows.items():
-        typer.echo(f"{name}\t{place}\t{'' if place.exists() else '(not there)'}".rstrip())
+        put(f"{name}\t{place}\t{'' if place.exists() else '(not there)'}".rstrip())
 
 
 def _flat(run: AnyConfig) -> dict[str, Any]:

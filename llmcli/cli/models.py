@@ -13,6 +13,7 @@ import typer
 from llmcli.cli import own
 from llmcli.config import options, places
 from llmcli.errors import ModelError, OutputError, UsageError, one_line
+from llmcli.reports import put
 
 app = typer.Typer()
 app.command()(own.alias)
@@ -39,7 +40,7 @@ def list_(as_json: AsJson = False) -> None:
     rows = listing.rows()
     if as_json:
         for row in rows:
-            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
+            put(json.dumps(asdict(row), ensure_ascii=False))
         return
     table.show(
         ("name", "tasks", "size", "licence", "source", "here"),
@@ -59,10 +60,10 @@ def show(name: Name, as_json: AsJson = False, offline: Offline = False) -> None:
 
     model = describing.describe(names.find(name), offline=offline)
     if as_json:
-        typer.echo(json.dumps(listing.details(model), ensure_ascii=False))
+        put(json.dumps(listing.details(model), ensure_ascii=False))
         return
     for key, line in listing.described(model).items():
-        typer.echo(f"{key}: {one_line(line)}")
+        put(f"{key}: {one_line(line)}")
 
 
 @app.command()
@@ -82,7 +83,7 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
         report.introduce(model.name, store.introduction(model))
         store.renew(model, report=report)
     facts = manifest.read(folder) or {}
-    typer.echo(f"{model.name}\t{facts.get('commit', 'ready')}\t{folder}")
+    put(f"{model.name}\t{facts.get('commit', 'ready')}\t{folder}")
 
 
 @app.command()
@@ -98,7 +99,7 @@ def verify(name: Annotated[str | None, typer.Argument(help="A model; all that ar
         if manifest.read(folder) is None:
             raise ModelError(f"{label} is not here", code="not-pulled", hint=f"llmcli models pull {label}")
         manifest.check(folder, name=label, whole=True)
-        typer.echo(f"{label}\tok")
+        put(f"{label}\tok")
 
 
 @app.command()
@@ -121,7 +122,7 @@ def remove(name: Name) -> None:
             small_files.remove(HubSource(repo=facts["repo"], revision=facts["revision"]))
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror or error}", code="cache") from error
-    typer.echo(f"{name}\tremoved, {size / 1e6:.0f} MB freed")
+    put(f"{name}\tremoved, {size / 1e6:.0f} MB freed")
 
 
 @app.command()
@@ -130,7 +131,7 @@ def path(name: Name) -> None:
 
     Example: llmcli models path gemma-3-270m
     """
-    typer.echo(str(_place(name)))
+    put(str(_place(name)))
 
 
 @app.command()
@@ -159,7 +160,7 @@ def add(
     said = {"name": name, "pipeline": model.pipeline} | ({"chat": model.chat} if model.pipeline == "causal" else {})
     values = said | model.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude={"name"})
     chosen.write(target, _HEAD + yaml.safe_dump(values, sort_keys=False, allow_unicode=True) + _TAIL)
-    typer.echo(str(target))
+    put(str(target))
 
 
 _HEAD = "# Settings of a model. What is left out comes from the task's YAML: see `llmcli config show TASK`.\n"

@@ -10,6 +10,7 @@ import typer
 from llmcli import tasks
 from llmcli.config import options, places
 from llmcli.errors import UsageError
+from llmcli.reports import put
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 """What a model or an alias can be called."""
@@ -49,7 +50,7 @@ def alias(
     elif remove:
         chosen.save(aliases={key: value for key, value in aliases.items() if key != short})
     else:
-        typer.echo(aliases[short])
+        put(aliases[short])
 
 
 def default(
@@ -83,7 +84,7 @@ def default(
     elif remove:
         chosen.save(defaults={key: value for key, value in defaults.items() if key != task})
     else:
-        typer.echo(resolve.chosen_model(tasks.get(task)))
+        put(resolve.chosen_model(tasks.get(task)))
 
 
 def _refuse_nothing(remove: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from llmcli.errors import one_line
+from llmcli.reports import put
 
 GAP = "  "
 
@@ -22,7 +23,7 @@ def show(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     else:
         lines = map("\t".join, clean)
     for line in lines:
-        print(line.rstrip())
+        put(line.rstrip())
 
 
 def _aligned(rows: Sequence[Sequence[str]], columns: int) -> Iterator[str]:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from llmcli.reports import put
+
 app = typer.Typer()
 
 
@@ -29,7 +31,7 @@ def start(
     """
     from llmcli.worker import control
 
-    typer.echo(control.start(keep_alive=keep_alive, memory=memory))
+    put(control.start(keep_alive=keep_alive, memory=memory))
 
 
 @app.command()
@@ -41,7 +43,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     from llmcli.worker import control
 
     found = control.status()
-    typer.echo(json.dumps(found) if as_json else _described(found))
+    put(json.dumps(found) if as_json else _described(found))
 
 
 @app.command()
@@ -52,7 +54,7 @@ def stop() -> None:
     """
     from llmcli.worker import control
 
-    typer.echo(control.stop())
+    put(control.stop())
 
 
 def _described(found: dict[str, Any]) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from llmcli.config.model_config import PackageSource
 from llmcli.errors import ModelError
-from llmcli.models import foreign
+from llmcli.models import children, foreign
 
 PIP_PLACES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "PIP_PROXY", "PIP_TIMEOUT",
               "PIP_RETRIES", "PIP_NO_CACHE_DIR", "PIP_KEYRING_PROVIDER")  # fmt: skip
@@ -77,14 +75,10 @@ def _owned(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
 
 
 def _pip_install(requirements: list[str], folder: Path) -> None:
-    # -I and an empty folder: `-m pip` would else import a pip.py of the user's folder, or of PYTHONPATH.
-    command = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
-               "--disable-pip-version-check", "--no-input", "--target", str(folder.resolve()), "--",
-               *requirements]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, cwd=folder,
-        env=_environment(os.environ),
+    done = children.run(
+        "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input",
+        "--target", str(folder.resolve()), "--", *requirements, folder=folder, environment=_environment(os.environ),
     )  # fmt: skip
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
