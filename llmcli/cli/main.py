@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from llmcli.errors import LlmcliError
     from llmcli.run.records import Result
     from llmcli.worker.client import Opened
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room."""
 
 
 def main() -> NoReturn:
@@ -43,7 +48,7 @@ def main() -> NoReturn:
             die(signal.SIGPIPE)
         code = error.code
     except Exception as error:
-        code = _report(LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it"))
+        code = _report(_unforeseen(error))
     # What could not be flushed must not be tried again at the interpreter's exit.
     _quit(code if isinstance(code, int) else 0)
 
@@ -58,6 +63,16 @@ def _open_closed() -> None:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+
+
+def _unforeseen(error: Exception) -> LlmcliError:
+    """A full disk, wherever it was met; anything else is a bug."""
+    from llmcli.errors import LlmcliError, OutputError, shown
+
+    if isinstance(error, OSError) and error.errno in FULL:
+        place = shown(error.filename) if error.filename else "a file"
+        return OutputError(f"{place}: {error.strerror}", code="write", hint="free some room")
+    return LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it")
 
 
 def _run(arguments: list[str]) -> int:
@@ -131,7 +146,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
 
     from llmcli import tasks
     from llmcli.cli import progress
-    from llmcli.data import readers
+    from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
     from llmcli.run import runner
@@ -144,7 +159,10 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
         task, output = tasks.get(run.task), run.output
         report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
-        total = readers.count(run) if run.batch and not output.quiet else None
+        aside = task.routes(run).aside
+        files = inputs.listed(run, aside=aside)
+        targets.check(run, files, aside=aside)
+        total = readers.count(run, files) if run.batch and not output.quiet else None
         journal = None
         if (place := run.journal) is not None:
             from llmcli.run.journal import Journal
@@ -155,14 +173,16 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                           earlier=journal.finished if journal else 0) as rows,
             Writer(run, task) as writer,
         ):  # fmt: skip
-            records = rows.reading(readers.read(run))
+            records = rows.reading(readers.read(run, files))
             if journal is not None:
                 patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
                 records = stack.enter_context(patience).between(records)
             emit = writer.emit if writer.streams and not run.batch else None
+            failed = 0
             results = runner.run(session, records, journal=journal, emit=emit, row_fields=task.row_fields)
             for result in results:
-                _one(run, result, rows, writer)
+                failed += result.error is not None and not result.resumed
+                _one(run, result, rows, writer, failed=failed)
             if not rows.rows:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
@@ -170,16 +190,16 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     return _closed(run, rows, writer)
 
 
-def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> None:
-    """Write one result; raise where it ends the run."""
+def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer, *, failed: int) -> None:
+    """Write one result; raise where it ends the run. ``failed``: how many rows did in this run, not in earlier ones."""
     from llmcli.errors import RowsFailed
 
     if result.error and not run.batch:
         raise result.error
     rows.count(result)
     writer.write(result)
-    if run.output.max_errors is not None and rows.failed >= run.output.max_errors:
-        raise RowsFailed(f"halted after {rows.failed} failed rows, {rows.rows} rows in all", code="max-errors",
+    if run.output.max_errors is not None and failed >= run.output.max_errors and not result.resumed:
+        raise RowsFailed(f"halted after {failed} failed rows, {rows.rows} rows in all", code="max-errors",
                          hint="--resume goes on" if run.output.output else "")  # fmt: skip
 
 
