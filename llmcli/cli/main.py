@@ -178,11 +178,9 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                 patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
                 records = stack.enter_context(patience).between(records)
             emit = writer.emit if writer.streams and not run.batch else None
-            failed = 0
             results = runner.run(session, records, journal=journal, emit=emit, row_fields=task.row_fields)
             for result in results:
-                failed += result.error is not None and not result.resumed
-                _one(run, result, rows, writer, failed=failed)
+                _one(run, result, rows, writer)
             if not rows.rows:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
@@ -190,29 +188,30 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     return _closed(run, rows, writer)
 
 
-def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer, *, failed: int) -> None:
-    """Write one result; raise where it ends the run. ``failed``: how many rows did in this run, not in earlier ones."""
+def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> None:
+    """Write one result; raise where it ends the run: rows that failed in an earlier one do not."""
     from llmcli.errors import RowsFailed
 
     if result.error and not run.batch:
         raise result.error
     rows.count(result)
     writer.write(result)
-    if run.output.max_errors is not None and failed >= run.output.max_errors and not result.resumed:
-        raise RowsFailed(f"halted after {failed} failed rows, {rows.rows} rows in all", code="max-errors",
-                         hint="--resume goes on" if run.output.output else "")  # fmt: skip
+    limit = run.output.max_errors
+    if limit is not None and rows.failed_anew >= limit and not result.resumed:
+        raise RowsFailed(f"halted after {rows.failed_anew} failed rows, {rows.rows} rows in all", code="max-errors",
+                         hint="--resume goes on" if run.journal else "")  # fmt: skip
 
 
 def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
-    from llmcli.errors import RowsFailed
+    from llmcli.errors import RowsFailed, shown
     from llmcli.reports import say
 
     output = run.output
     if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
-        say(f"llmcli: {rows.summary(output.output or 'standard output')}")
-    if writer.set_aside and not output.quiet:
-        say(f"llmcli: {writer.set_aside} unsure rows in {writer.aside}")
+        say(f"llmcli: {rows.summary(shown(output.output) if output.output else 'standard output')}")
+    if writer.set_aside and writer.aside and not output.quiet:
+        say(f"llmcli: {writer.set_aside} unsure rows in {shown(writer.aside)}")
     if rows.failed:
-        hint = "--retry-failed runs them again" if output.output else ""
+        hint = "--retry-failed runs them again" if run.journal else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
     return 1 if writer.seeks and not writer.asked else 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.config.run_config import ENDINGS, RunOptions
+from llmcli.data.formats.quoting import MARKS
 from llmcli.errors import shown
 from llmcli.run.records import Result
 from llmcli.run.task import Task
@@ -133,11 +134,11 @@ class Table:
         fields = self._fields(result)
         header = ""
         if self._given is None:
-            self._given = [*fields]
             taken = {*fields}
             header = self._line(
                 [*fields, *(_free(name, [name, f"{self._task}_{name}"], taken) for name in self._columns)]
             )
+            self._given = [*fields]
         message = f"{result.error.code}: {result.error.message}" if result.error else ""
         made = {"file": _file(result), **_rounded(result.fields), "status": result.status, "error": message}
         cells = [made.get(name, "") for name in self._columns]
@@ -151,13 +152,15 @@ class Table:
 
     def _line(self, cells: Sequence[Any]) -> str:
         texts = ["" if cell is None else str(cell) for cell in cells]
-        written = [self._quoted(text) if self._quotes else self._bare(text) for text in texts]
+        # What could be taken for the delimiter is quoted in the header, by which it is told.
+        marks = MARKS if self._given is None else self._delimiter
+        written = [self._quoted(text, marks) if self._quotes else self._bare(text) for text in texts]
         # A line without a character is no row.
         return (self._delimiter.join(written) or '""') + "\n"
 
-    def _quoted(self, text: str) -> str:
+    def _quoted(self, text: str, marks: str) -> str:
         """As :mod:`csv` does it, and a lone carriage return too, which older Pythons leave bare."""
-        if not any(mark in text for mark in (self._delimiter, '"', "\n", "\r")):
+        if not any(mark in text for mark in (self._delimiter, *marks, '"', "\n", "\r")):
             return text
         return '"' + text.replace('"', '""') + '"'
 
