@@ -16,6 +16,7 @@ A process ended by SIGINT, SIGPIPE or SIGTERM dies by that signal.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -134,6 +135,15 @@ def out_of_memory(error: BaseException) -> bool:
 def redact(text: str) -> str:
     """Hide Hugging Face access tokens."""
     return _TOKEN.sub("hf_***", text)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    r"""A file's name as text from which every byte comes back.
+
+    A byte that is no UTF-8, or a control character, is ``\xHH``, and a backslash is two.
+    """
+    text = os.fsencode(path).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return "".join(f"\\x{ord(c):02x}" if c < " " or c == "\x7f" else c for c in text)
 
 
 def one_line(text: str) -> str:

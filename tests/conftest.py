@@ -54,7 +54,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any, tmp_path: Path) -> Ca
         path = tmp_path / "stdin"
         path.write_bytes(raw)
         monkeypatch.setattr(sys, "argv", ["llmcli", *arguments])
-        monkeypatch.setattr("llmcli.data.readers._piped", lambda: bool(raw))
+        monkeypatch.setattr("llmcli.data.stdin.piped", lambda: bool(raw))
         monkeypatch.setattr("llmcli.cli.signals.end_at_once", lambda: None)  # pytest has handlers of its own
         capfdbinary.readouterr()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))

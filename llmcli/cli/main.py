@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from llmcli.errors import LlmcliError
     from llmcli.run.records import Result
     from llmcli.worker.client import Opened
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room."""
 
 
 def main() -> NoReturn:
@@ -43,7 +48,7 @@ def main() -> NoReturn:
             die(signal.SIGPIPE)
         code = error.code
     except Exception as error:
-        code = _report(LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it"))
+        code = _report(_unforeseen(error))
     # What could not be flushed must not be tried again at the interpreter's exit.
     _quit(code if isinstance(code, int) else 0)
 
@@ -58,6 +63,16 @@ def _open_closed() -> None:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+
+
+def _unforeseen(error: Exception) -> LlmcliError:
+    """A full disk, wherever it was met; anything else is a bug."""
+    from llmcli.errors import LlmcliError, OutputError, shown
+
+    if isinstance(error, OSError) and error.errno in FULL:
+        place = shown(error.filename) if error.filename else "a file"
+        return OutputError(f"{place}: {error.strerror}", code="write", hint="free some room")
+    return LlmcliError(f"{type(error).__name__}: {error}", hint="run again with --debug, and report it")
 
 
 def _run(arguments: list[str]) -> int:
@@ -131,7 +146,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
 
     from llmcli import tasks
     from llmcli.cli import progress
-    from llmcli.data import readers
+    from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
     from llmcli.run import runner
@@ -144,7 +159,10 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
         task, output = tasks.get(run.task), run.output
         report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
-        total = readers.count(run) if run.batch and not output.quiet else None
+        aside = task.routes(run).aside
+        files = inputs.listed(run, aside=aside)
+        targets.check(run, files, aside=aside)
+        total = readers.count(run, files) if run.batch and not output.quiet else None
         journal = None
         if (place := run.journal) is not None:
             from llmcli.run.journal import Journal
@@ -155,7 +173,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                           earlier=journal.finished if journal else 0) as rows,
             Writer(run, task) as writer,
         ):  # fmt: skip
-            records = rows.reading(readers.read(run))
+            records = rows.reading(readers.read(run, files))
             if journal is not None:
                 patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
                 records = stack.enter_context(patience).between(records)
@@ -171,28 +189,29 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
 
 
 def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> None:
-    """Write one result; raise where it ends the run."""
+    """Write one result; raise where it ends the run: rows that failed in an earlier one do not."""
     from llmcli.errors import RowsFailed
 
     if result.error and not run.batch:
         raise result.error
     rows.count(result)
     writer.write(result)
-    if run.output.max_errors is not None and rows.failed >= run.output.max_errors:
-        raise RowsFailed(f"halted after {rows.failed} failed rows, {rows.rows} rows in all", code="max-errors",
-                         hint="--resume goes on" if run.output.output else "")  # fmt: skip
+    limit = run.output.max_errors
+    if limit is not None and rows.failed_anew >= limit and not result.resumed:
+        raise RowsFailed(f"halted after {rows.failed_anew} failed rows, {rows.rows} rows in all", code="max-errors",
+                         hint="--resume goes on" if run.journal else "")  # fmt: skip
 
 
 def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
-    from llmcli.errors import RowsFailed
+    from llmcli.errors import RowsFailed, shown
     from llmcli.reports import say
 
     output = run.output
     if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
-        say(f"llmcli: {rows.summary(output.output or 'standard output')}")
-    if writer.set_aside and not output.quiet:
-        say(f"llmcli: {writer.set_aside} unsure rows in {writer.aside}")
+        say(f"llmcli: {rows.summary(shown(output.output) if output.output else 'standard output')}")
+    if writer.set_aside and writer.aside and not output.quiet:
+        say(f"llmcli: {writer.set_aside} unsure rows in {shown(writer.aside)}")
     if rows.failed:
-        hint = "--retry-failed runs them again" if output.output else ""
+        hint = "--retry-failed runs them again" if run.journal else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
     return 1 if writer.seeks and not writer.asked else 0

@@ -41,27 +41,41 @@ class InputOptions:
                rich_help_panel=INPUT, show_default=False),
     ] = field(default_factory=list)  # fmt: skip
     format: Annotated[
-        Literal["auto", "text", "lines", "jsonl", "csv", "tsv"],
-        Option(help="'text': one text a file. 'lines': one text a line. 'auto': by the file's ending, else 'text'.",
-               rich_help_panel=INPUT),
+        Literal["auto", "text", "lines", "jsonl", "json", "csv", "tsv"],
+        Option(help="'text': one text a file. 'lines': one text a line. 'json': an array of objects. 'auto': by the "
+               "file's ending, else 'text'.", rich_help_panel=INPUT),
     ] = "auto"  # fmt: skip
-    lines: Annotated[bool, Option("--lines", help="Short for --format lines.", rich_help_panel=INPUT)] = False
+    lines: Annotated[
+        bool, Option("--lines", help="Short for --format lines. A line in, a line out: empty where it failed; line "
+                     "breaks of an answer become blanks, unless it is --json.", rich_help_panel=INPUT)
+    ] = False  # fmt: skip
     jsonl: Annotated[bool, Option("--jsonl", help="Short for --format jsonl.", rich_help_panel=INPUT)] = False
     csv: Annotated[bool, Option("--csv", help="Short for --format csv.", rich_help_panel=INPUT)] = False
     field: Annotated[
         str | None,
-        Option(help="JSONL, CSV: the field that holds the text.", rich_help_panel=INPUT,
+        Option(help="JSON, CSV: the field that holds the text; 'a.b' is field b within a.", rich_help_panel=INPUT,
                show_default="text; context for answer"),
     ] = None  # fmt: skip
     id_field: Annotated[
         str | None,
-        Option(help="JSONL, CSV: the field that holds the row's id.", rich_help_panel=INPUT,
-               show_default="id or custom_id, else the line number"),
+        Option(help="JSON, CSV: the field that holds the row's id. One that is named so must be unique over all files: "
+               "a row with an id that was seen before is an error. '' numbers the rows.", rich_help_panel=INPUT,
+               show_default="id or custom_id, which may repeat, else the line number"),
     ] = None  # fmt: skip
     delimiter: Annotated[
         str | None,
         Option(help="CSV: what stands between two columns.", rich_help_panel=INPUT, show_default="found in the header"),
     ] = None
+    columns: Annotated[
+        str | None,
+        Option(help="CSV without a header: the names of its columns, with commas between.", rich_help_panel=INPUT,
+               show_default=False),
+    ] = None  # fmt: skip
+    quoting: Annotated[
+        Literal["auto", "double", "none"],
+        Option(help="CSV: 'double': quotes hold a cell together. 'none': they are characters like others. 'auto': "
+               "'double', and of tabs what the file looks like.", rich_help_panel=INPUT),
+    ] = "auto"  # fmt: skip
     pattern: Annotated[
         str, Option("--pattern", help="Folders: which files to read, by name.", rich_help_panel=INPUT)
     ] = "*"

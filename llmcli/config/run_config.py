@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+import re
+import stat
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmcli.config import places
 from llmcli.config.options import InputOptions, OutputOptions
-from llmcli.errors import UsageError
 
 if TYPE_CHECKING:
     from llmcli.config.model_config import ModelConfig
@@ -18,6 +21,67 @@ if TYPE_CHECKING:
 OptionsT = TypeVar("OptionsT")
 ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 """Formats by file ending; other files hold one text each."""
+FOLDER_JOURNAL = ".llmcli.journal"
+"""What the journal of an output folder is called, in it."""
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+
+
+def ending(path: Path) -> str:
+    """A file's ending, in small letters; that below ``.gz`` where it is compressed."""
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
+def format_of(path: Path) -> str:
+    """The format of an input file: by its ending, and of a ``.json`` file by how it begins."""
+    named = "text" if path.is_dir() else ending(path)
+    if named != ".json":
+        return ENDINGS.get(named, "text")
+    begin = _beginning(path).removeprefix(codecs.BOM_UTF8)
+    if re.match(rb"\s*\[\s*[{\]]", begin):
+        return "json"
+    return "jsonl" if re.match(rb"\s*\{.*\}\r?\n\s*\{.*\}", begin) else "text"
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file, unpacked; none of what is no plain file, or cannot be read."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as stream:
+            begin = stream.read(1 << 16)
+        gzip = begin.startswith(b"\x1f\x8b")
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(begin, 1 << 16) if gzip else begin
+    except (OSError, zlib.error):
+        return b""
+
+
+def descriptor(path: Path) -> int | None:
+    """The number of the open file that a path such as ``/dev/stdout`` stands for; None for any other path."""
+    named = os.fspath(path)
+    for _ in range(8):  # more links than lead to any descriptor
+        if match := _DESCRIPTOR.fullmatch(named):
+            return int(match[1])
+        if not os.path.islink(named):
+            return None
+        named = os.path.join(os.path.dirname(named), os.readlink(named))
+    return None
+
+
+def plain(path: Path) -> bool:
+    """Whether a path leads, through links, to a file or a folder, or to nothing yet: to no device, pipe or socket."""
+    if descriptor(path) is not None:
+        return False
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def real(path: Path) -> Path:
+    """Where a path leads, through links: the file itself, however it is spelled."""
+    return Path(os.path.realpath(path))
 
 
 @dataclass(frozen=True)
@@ -41,24 +105,33 @@ class RunOptions(Generic[OptionsT]):
     @property
     def batch(self) -> bool:
         """Whether there are rows: several texts, each with a result of its own."""
-        folder = any(path.is_dir() for path in self.source.input)
-        return self.format != "text" or len(self.source.input) > 1 or folder
+        return self.format != "text" or self.several
+
+    @property
+    def several(self) -> bool:
+        """Whether the input may be several files: then results say of which file they are."""
+        return len(self.source.input) > 1 or any(path.is_dir() for path in self.source.input)
 
     @property
     def into_folder(self) -> bool:
-        """Whether each file of an input folder gives a file of the output folder. ``-o NAME.jsonl`` is one file."""
+        """Whether each input file gives a file of the output folder. ``-o NAME.jsonl`` is one file."""
         target = self.output.output
-        if target is None or self.format != "text" or not any(path.is_dir() for path in self.source.input):
+        if target is None or self.format != "text" or not self.several:
             return False
-        return target.is_dir() or target.suffix.lower() not in ENDINGS
+        folder = any(path.is_dir() for path in self.source.input)
+        return target.is_dir() or (folder and plain(target) and ending(target) not in (*ENDINGS, ".json"))
 
     @property
     def journal(self) -> Path | None:
-        """Where a batch's journal is; None where the run keeps none: no output file, or a single text."""
+        """Where a batch's journal is, beside the output however it is spelled.
+
+        None where the run keeps none: no output, one that is no plain file, or a single text.
+        """
         target = self.output.output
-        if target is None or not self.batch:
+        if target is None or not self.batch or not plain(target):
             return None
-        return target / ".llmcli.journal" if self.into_folder else target.with_name(target.name + ".journal")
+        target = real(target)
+        return target / FOLDER_JOURNAL if self.into_folder else target.with_name(target.name + ".journal")
 
 
 @dataclass(frozen=True)
@@ -84,14 +157,3 @@ class RunConfig(RunOptions[OptionsT]):
 
 
 AnyConfig = RunConfig[Any]
-
-
-def check_apart(source: InputOptions, target: Path | None) -> None:
-    """Raise UsageError where an output file is an input."""
-    if target is not None and any(_same(path, target) for path in source.input):
-        raise UsageError(f"{target} is both input and output", hint="give another --output")
-
-
-def _same(path: Path, other: Path) -> bool:
-    one, two = places.absolute(path), places.absolute(other)
-    return one.exists() and two.exists() and one.samefile(two)

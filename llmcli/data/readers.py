@@ -3,68 +3,78 @@
 from __future__ import annotations
 
 import codecs
-import fcntl
-import fnmatch
-import os
-import stat
 import sys
-import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from llmcli.config.run_config import RunOptions
-from llmcli.data.lines import LineReader
-from llmcli.errors import InputError, UsageError, one_line
-from llmcli.reports import say
+from llmcli.data import stdin
+from llmcli.data.formats import DELIMITED, Format, reader
+from llmcli.data.inputs import STDIN, InputFile, unreadable
+from llmcli.data.lines import Bytes, LineReader
+from llmcli.errors import InputError, UsageError, shown
 from llmcli.run import records
 from llmcli.run.records import Record, bad, check
 
-SHELLS = ("sh", "ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "zsh")
-"""Programs whose loops read standard input line by line."""
+COUNTED = 1 << 30
+"""The most bytes that are read beforehand, to count rows."""
 
 
-def read(run: RunOptions[Any]) -> Iterator[Record]:
-    """Read what the command line names.
+def read(run: RunOptions[Any], files: Sequence[InputFile]) -> Iterator[Record]:
+    """Read what the command line names; ``files`` are its files, as :func:`llmcli.data.inputs.listed` gives them.
 
-    Raises UsageError where there is nothing to read, InputError where a named file cannot be read.
+    Raises UsageError where there is nothing to read, or files do not fit together, InputError where a named file
+    cannot be read. What cannot be read of a folder is an error record.
     """
     source = run.source
     text = None if source.text == "-" else source.text
     if text is not None and not run.output.quiet:
-        _suspect(text)
-    if source.input and text is not None and not run.combine:
+        stdin.suspect(text)
+    if files and text is not None and not run.combine:
         raise UsageError("both TEXT and --input were given", hint="give one of them; each file has its own -i")
-    if source.input:
-        yield from _files(run, prompt=text)
-    elif text is not None and not (run.combine and _piped() and not _left(quiet=run.output.quiet)):
+    piped = run.combine and text is not None and stdin.piped() and not stdin.left(quiet=run.output.quiet)
+    if not files and text is not None and not piped:
         yield from _literal(text, by_line=run.format == "lines")
     else:
-        yield from _stdin(run, prompt=text)
+        yield from _Reading(run, prompt=text).records(files or [InputFile(STDIN, STDIN, named=True)])
 
 
-def count(run: RunOptions[Any]) -> int | None:
-    """How many records the input holds, where that is known before it is read: files, not pipes.
+def count(run: RunOptions[Any], files: Sequence[InputFile]) -> int | None:
+    """How many records the input holds, where that is known before it is read: of files, not of pipes.
 
-    None for a table with quotes too: a quoted cell may hold line breaks.
+    None for a table with quotes too: a cell may hold line breaks.
     """
-    paths = run.source.input
-    if not paths or any(not path.is_file() and not path.is_dir() for path in paths):
+    paths = [file.path for file in files if file.error is None]
+    if not paths or not all(path.is_file() for path in paths) or run.format == "json":
         return None
-    files = [file for path in paths for file in _expand(path, run.source.pattern)]
     if run.format == "text":
         return len(files)
-    from llmcli.data.formats import DELIMITED
+    if sum(path.stat().st_size for path in paths) > COUNTED:
+        return None
+    rows, tables = 0, run.format in DELIMITED
+    for path in paths:
+        found = _line_ends(path, refuse=b'"' if tables else b"")
+        if found is None:
+            return None
+        rows += found - (tables and not run.source.columns)
+    return max(rows, 1)
 
-    rows = 0
-    for file in files:
-        with file.open("rb") as stream:
+
+def _line_ends(path: Path, *, refuse: bytes) -> int | None:
+    """How many lines a file has; None where it holds ``refuse``, is compressed, or cannot be read."""
+    lines, last = 0, b"\n"
+    try:
+        with path.open("rb") as stream:
             while block := stream.read(1 << 20):
-                if run.format in DELIMITED and b'"' in block:
+                if (refuse and refuse in block) or (not lines and block.startswith(b"\x1f\x8b")):
                     return None
-                rows += block.count(b"\n")
-    return max(rows - (len(files) if run.format in DELIMITED else 0), 1)
+                lines += block.count(b"\n")
+                last = block[-1:]
+    except OSError:
+        return None
+    return lines + (last != b"\n")
 
 
 def _literal(text: str, *, by_line: bool) -> Iterator[Record]:
@@ -73,107 +83,83 @@ def _literal(text: str, *, by_line: bool) -> Iterator[Record]:
         yield check(Record(id=number, text=row, line=number, where=f"argument:{number}"))
 
 
-def _piped() -> bool:
-    """Whether standard input holds something to read: a pipe or a file, not a terminal."""
-    try:
-        mode = os.fstat(0).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+class _Reading:
+    """Reads files one after the other; ``prompt`` follows each text."""
 
+    def __init__(self, run: RunOptions[Any], *, prompt: str | None) -> None:
+        self._prompt = prompt
+        self._format: Format | None = reader(run) if run.format != "text" else None
 
-def _left(*, quiet: bool) -> bool:
-    """Whether standard input is left to a loop that reads it too, as ``while read line; do llmcli ...`` does.
-
-    A loop's file was read from already; a loop's pipe is the calling shell's own standard input.
-    """
-    try:
-        ours, caller = os.fstat(0), Path(f"/proc/{os.getppid()}")
-        if stat.S_ISREG(ours.st_mode):
-            shared = os.lseek(0, 0, os.SEEK_CUR) > 0
-        else:
-            shared = os.path.samestat(ours, (caller / "fd/0").stat()) and (caller / "exe").readlink().name in SHELLS
-        waiting = fcntl.ioctl(0, termios.FIONREAD, b"\0" * 4)
-    except OSError:  # no /proc, or another user's caller
-        return False
-    if shared and any(waiting) and not quiet:
-        say("llmcli: standard input is left to the calling shell; with -i - it is read here")
-    return shared
-
-
-def _suspect(text: str) -> None:
-    """Say so where a TEXT is the name of a file: its content was meant, most likely."""
-    if len(text.split()) == 1 and (os.path.isfile(text) or ("/" in text and os.path.isdir(text))):
-        say(f"llmcli: {one_line(text)} is taken as the text itself; with -i it is read")
-
-
-def _stdin(run: RunOptions[Any], *, prompt: str | None) -> Iterator[Record]:
-    if sys.stdin is None:
-        raise InputError("standard input is closed", code="no-input")
-    if sys.stdin.isatty():
-        raise UsageError("no text given", code="no-input", hint="give TEXT, -i FILE, or pipe text in; see --help")
-    stream = sys.stdin.buffer
-    if run.format == "text":
-        yield _whole(stream.read(), name="stdin", id=1, prompt=prompt)
-    else:
-        yield from _rows(LineReader(stream.fileno()), run, name="stdin", prompt=prompt, path=None)
-
-
-def _files(run: RunOptions[Any], *, prompt: str | None) -> Iterator[Record]:
-    for path in run.source.input:
-        if str(path) == "-":
-            yield from _stdin(run, prompt=prompt)
-            continue
-        for file in _expand(path, run.source.pattern):
-            name = str(file.relative_to(path)) if path.is_dir() else str(file)
+    def records(self, files: Sequence[InputFile]) -> Iterator[Record]:
+        """The records of all files."""
+        if len(files) > 1:
+            self._prepare(files)
+        for file in files:
             try:
-                with file.open("rb", buffering=0) as stream:
-                    if run.format == "text":
-                        yield _whole(stream.read(), name=str(file), id=name, prompt=prompt, path=file)
-                    else:
-                        lines = LineReader(stream.fileno())
-                        yield from _rows(lines, run, name=str(file), prompt=prompt, path=file)
+                if file.error is not None:
+                    raise file.error
+                yield from self._stdin() if file.path == STDIN else self._file(file)
+            except InputError as error:
+                if file.named:
+                    raise
+                columns = self._format.columns if self._format else []
+                yield bad(Record(id=file.id, text="", where=shown(file.path), path=file.path, within=file.within,
+                                 fields=dict.fromkeys(columns, "")), error)  # fmt: skip
+
+    def _prepare(self, files: Sequence[InputFile]) -> None:
+        """See whether files fit together, before any row is worked on; pipes could be read only once."""
+        for file in files:
+            if self._format is None or file.error is not None or not file.path.is_file():
+                continue
+            try:
+                with file.path.open("rb", buffering=0) as stream:
+                    self._format.prepare(LineReader(stream.fileno()), name=shown(file.path))
             except OSError as error:
-                raise unreadable(file, error) from error
+                if file.named:
+                    raise unreadable(file.path, error) from error
+            except InputError:
+                if file.named:
+                    raise
 
+    def _stdin(self) -> Iterator[Record]:
+        if sys.stdin is None:
+            raise InputError("standard input is closed", code="no-input")
+        if sys.stdin.isatty():
+            raise UsageError("no text given", code="no-input", hint="give TEXT, -i FILE, or pipe text in; see --help")
+        descriptor = sys.stdin.fileno()
+        if self._format is None:
+            yield self._whole(Bytes(descriptor), Record(id=1, text="", where="stdin"))
+        else:
+            yield from self._rows(self._format, LineReader(descriptor), Record(id=1, text="", where="stdin"))
 
-def _rows(
-    lines: LineReader, run: RunOptions[Any], *, name: str, prompt: str | None, path: Path | None
-) -> Iterator[Record]:
-    from llmcli.data import formats
+    def _file(self, file: InputFile) -> Iterator[Record]:
+        empty = Record(id=file.id, text="", where=shown(file.path), path=file.path, within=file.within)
+        try:
+            with file.path.open("rb", buffering=0) as stream:
+                if self._format is None:
+                    yield self._whole(Bytes(stream.fileno()), empty)
+                else:
+                    yield from self._rows(self._format, LineReader(stream.fileno()), empty)
+        except OSError as error:
+            raise unreadable(file.path, error) from error
 
-    for record in formats.rows(lines, run, name=name):
-        text = record.text if record.error else _join(record.text, prompt)
-        yield check(replace(record, text=text, argument=prompt or "", path=path, last=lines.waiting()))
+    def _rows(self, format: Format, lines: LineReader, empty: Record) -> Iterator[Record]:
+        try:
+            for record in format.rows(lines, name=empty.where):
+                text = record.text if record.error else _join(record.text, self._prompt)
+                yield check(replace(record, text=text, argument=self._prompt or "", path=empty.path,
+                                    last=lines.waiting()))  # fmt: skip
+        except InputError as error:
+            error.where = error.where or empty.where
+            raise
 
-
-def _expand(path: Path, pattern: str) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file()
-        and fnmatch.fnmatch(file.name, pattern)
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
-    if not files:
-        raise InputError(f"{path}: the folder has no files that match {pattern}", code="no-input")
-    return files
-
-
-def unreadable(path: Path, error: OSError) -> InputError:
-    """The one line for a file that the system will not give."""
-    return InputError(f"{path}: {error.strerror or error}", code="unreadable")
-
-
-def _whole(raw: bytes, *, name: str, id: str | int, prompt: str | None, path: Path | None = None) -> Record:
-    empty = Record(id=id, text="", where=name, path=path, named=path is not None)
-    try:
-        text = records.decode(raw.removeprefix(codecs.BOM_UTF8)).replace("\r\n", "\n")
-    except InputError as error:
-        return bad(empty, error)
-    return check(replace(empty, text=_join(text, prompt), argument=prompt or ""))
+    def _whole(self, content: Bytes, empty: Record) -> Record:
+        try:
+            raw = content.whole().removeprefix(codecs.BOM_UTF8)
+            text = records.decode(raw).replace("\r\n", "\n")
+        except InputError as error:
+            return bad(empty, error)
+        return check(replace(empty, text=_join(text, self._prompt), argument=self._prompt or ""))
 
 
 def _join(text: str, prompt: str | None) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
+import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from llmcli.config.run_config import ENDINGS, RunOptions
+from llmcli.data.formats.quoting import MARKS
+from llmcli.errors import shown
 from llmcli.run.records import Result
 from llmcli.run.task import Task
 
@@ -18,18 +21,27 @@ DIGITS = 6
 
 
 def output_format(run: RunOptions[Any], target: Path | None) -> str:
-    """``text``, ``json``, ``csv`` or ``tsv``: asked for, else the input's, else by the target's ending."""
+    """``text``, ``json``, ``csv`` or ``tsv``: asked for, else by the target's ending, else the input's."""
     if run.output.json:
         return "json"
-    ending = ENDINGS.get(target.suffix.lower(), "") if target else ""
-    chosen = run.format if run.format in ("jsonl", *TABLES) else ending
-    return {"jsonl": "json", "": "text"}.get(chosen, chosen)
+    named = target.suffix.lower() if target else ""
+    chosen = "json" if named == ".json" else ENDINGS.get(named, run.format)
+    return {"jsonl": "json", "json": "json", "csv": "csv", "tsv": "tsv"}.get(chosen, "text")
+
+
+def file_name(within: Path, format: str) -> Path:
+    """What an output folder calls the file of an input file."""
+    name = within.name.removesuffix(".gz")
+    return within.with_name(f"{name}.json" if format == "json" else name)
 
 
 def table(run: RunOptions[Any], task: Task[Any], format: str) -> Table:
-    """The table that a run writes."""
-    delimiter = run.source.delimiter or ("\t" if format == "tsv" else ",")
-    return Table(task.name, task.columns(run.options), delimiter=delimiter)
+    """The table that a run writes. Of rows that come as no table it has their ids."""
+    same = run.format == format
+    delimiter = (same and run.source.delimiter) or ("\t" if format == "tsv" else ",")
+    columns = [*(["file"] if run.several else []), *task.columns(run.options), "status", "error"]
+    return Table(task.name, columns, delimiter=delimiter, whole=run.format in TABLES,
+                 quotes=not (same and run.source.quoting == "none"))  # fmt: skip
 
 
 def _rounded(value: Any) -> Any:
@@ -40,21 +52,38 @@ def _rounded(value: Any) -> Any:
     return [_rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
-def obj(result: Result, *, merge: bool = False) -> dict[str, Any]:
+def obj(result: Result, *, merge: bool = False, several: bool = False) -> dict[str, Any]:
     """The JSON object of a result; an error row has ``error`` in place of the task's fields.
 
-    With ``merge`` the input row's fields follow, those whose name is taken as ``input_NAME``.
+    With ``merge`` the input row's fields follow, those whose name is taken as ``input_NAME``, or ``input_NAME_2`` and
+    so on. ``several``: the input is several files, and ``file`` says which.
     """
-    found = _error(result) if result.error else _ok(result)
+    file = {"file": _file(result)} if several else {}
+    made = {"id": result.id, **file, **(_error(result) if result.error else _ok(result))}
     if not merge or result.record is None:
-        return found
-    own = {name: value for name, value in result.record.fields.items() if found.get(name) != value or name not in found}
-    return found | {f"input_{name}" if name in found else name: value for name, value in own.items()}
+        return made
+    given = {name: value for name, value in result.record.fields.items() if name not in made or made[name] != value}
+    taken = {*made, *given}
+    for name, value in given.items():
+        made[_free(name, [f"input_{name}"], taken) if name in made else name] = value
+    return made
+
+
+def _free(name: str, others: Sequence[str], taken: set[str]) -> str:
+    """The first of ``others``, or of the last of them with a number, that is not taken; it is from now on."""
+    numbered = (f"{others[-1]}_{number}" for number in count(2))
+    free = next(other for other in chain(others, numbered) if other not in taken)
+    taken.add(free)
+    return free
+
+
+def _file(result: Result) -> str:
+    path = result.record.path if result.record else None
+    return shown(path) if path else "-"
 
 
 def _ok(result: Result) -> dict[str, Any]:
     return {
-        "id": result.id,
         "status": "ok",
         **_rounded(result.fields),
         "model": result.model,
@@ -71,37 +100,69 @@ def _error(result: Result) -> dict[str, Any]:
     line = result.record.line if result.record else None
     retryable = result.error.exit_code in (7, 8)
     error = {"code": result.error.code, "message": result.error.message, "retryable": retryable}
-    return {"id": result.id, "line": line, "status": "error", "error": error}
+    return {"line": line, "status": "error", "error": error}
 
 
 def dumps(value: Any) -> str:
-    """One line of strict JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """One line of strict JSON that can be written as UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text if _encodable(text) else json.dumps(value, allow_nan=False)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Table:
-    """CSV or TSV rows: the input's columns as they were, then the task's, ``status`` and ``error``."""
+    """CSV or TSV rows: the input's columns as they were, then the task's, ``status`` and ``error``.
 
-    def __init__(self, task: str, columns: Sequence[str], *, delimiter: str) -> None:
-        self._task, self._columns, self._delimiter = task, [*columns, "status", "error"], delimiter
-        self.names: dict[str, str] = {}
+    ``whole``: the input is a table; of other rows the id stands in place of its columns. Without ``quotes`` a cell
+    keeps no tab and no line break: they become blanks.
+    """
+
+    def __init__(self, task: str, columns: Sequence[str], *, delimiter: str, whole: bool, quotes: bool) -> None:
+        self._task, self._columns, self._delimiter = task, columns, delimiter
+        self._whole, self._quotes = whole, quotes
+        self._given: list[str] | None = None
 
     def row(self, result: Result) -> str:
         """The line of a result; the first one has the header before it."""
-        kept = dict(result.record.fields) if result.record else {}
-        first = not self.names
-        if first:
-            self.names = {name: f"{self._task}_{name}" if name in kept else name for name in self._columns}
+        fields = self._fields(result)
+        header = ""
+        if self._given is None:
+            taken = {*fields}
+            header = self._line(
+                [*fields, *(_free(name, [name, f"{self._task}_{name}"], taken) for name in self._columns)]
+            )
+            self._given = [*fields]
         message = f"{result.error.code}: {result.error.message}" if result.error else ""
-        own: Mapping[str, Any] = {**_rounded(result.fields), "status": result.status, "error": message}
-        header = [self._line([*kept, *self.names.values()])] if first else []
-        cells = [own.get(name, "") for name in self._columns]
+        made = {"file": _file(result), **_rounded(result.fields), "status": result.status, "error": message}
+        cells = [made.get(name, "") for name in self._columns]
         cells = [dumps(cell) if isinstance(cell, dict | list | bool) else cell for cell in cells]
-        return "".join([*header, self._line([*kept.values(), *cells])])
+        return header + self._line([*(fields.get(name, "") for name in self._given), *cells])
+
+    def _fields(self, result: Result) -> Mapping[str, Any]:
+        if not self._whole:
+            return {"id": result.id}
+        return result.record.fields if result.record else {}
 
     def _line(self, cells: Sequence[Any]) -> str:
-        import csv
+        texts = ["" if cell is None else str(cell) for cell in cells]
+        # What could be taken for the delimiter is quoted in the header, by which it is told.
+        marks = MARKS if self._given is None else self._delimiter
+        written = [self._quoted(text, marks) if self._quotes else self._bare(text) for text in texts]
+        # A line without a character is no row.
+        return (self._delimiter.join(written) or '""') + "\n"
 
-        out = io.StringIO()
-        csv.writer(out, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
-        return out.getvalue()
+    def _quoted(self, text: str, marks: str) -> str:
+        """As :mod:`csv` does it, and a lone carriage return too, which older Pythons leave bare."""
+        if not any(mark in text for mark in (self._delimiter, *marks, '"', "\n", "\r")):
+            return text
+        return '"' + text.replace('"', '""') + '"'
+
+    def _bare(self, text: str) -> str:
+        return re.sub(f"[\r\n{re.escape(self._delimiter)}]+", " ", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,9 +55,9 @@ class Writer:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._errors.close()
-        self._out.sink.close(whole=kind is None)
+        self._out.close(whole=kind is None)
         if self._aside:
-            self._aside.sink.close(whole=kind is None)
+            self._aside.close(whole=kind is None)
 
     def emit(self, piece: str) -> None:
         """Print a piece of a lone answer as it is made."""
@@ -73,7 +74,7 @@ class Writer:
         elif self._routes.drops(result):
             return
         self.asked += not result.error
-        if result.error is None or self._out.format != "text":
+        if result.error is None or self._out.shows_errors:
             self._out.write(result)
         for notice in result.notices:
             if not self._run.output.quiet and notice not in self._said:
@@ -88,20 +89,35 @@ class _Output:
         self._run, self._task, self._rows = run, task, rows
         self.sink = sinks.sink(run, target)
         self.format = rendering.output_format(run, target)
+        self.shows_errors = self.format != "text" or (run.format == "lines" and not rows)
+        """Whether a row that failed has a place in it."""
         self._table = rendering.table(run, task, self.format) if self.format in rendering.TABLES else None
-        self.streamed = False
+        one = target is not None and target.suffix.lower() == ".json" and not run.into_folder
+        self._array = one and run.batch and self.format == "json"
+        self._begun = self.streamed = False
 
     def write(self, result: Result) -> None:
         """Render a result, and put it."""
-        name = str(result.id)
         if self.format == "json":
-            content, name = rendering.dumps(rendering.obj(result, merge=self._run.output.merge)), f"{name}.json"
+            content = rendering.dumps(rendering.obj(result, merge=self._run.output.merge, several=self._run.several))
         elif self._table is not None:
             content = self._table.row(result)
         else:
             content = "" if self.streamed else self._text(result)
         content = self._clean(content) + self._context(result)
-        self.sink.put(content if content.endswith("\n") else content + "\n", name=name)
+        if self._array:
+            content = (",\n" if self._begun else "[\n") + content
+        elif not content.endswith("\n"):
+            content += "\n"
+        self._begun = True
+        within = result.record.within if result.record else None
+        self.sink.put(content, name=rendering.file_name(within, self.format) if within else None)
+
+    def close(self, *, whole: bool) -> None:
+        """Nothing more comes."""
+        if whole and self._array:
+            self.sink.put("\n]\n" if self._begun else "[]\n")
+        self.sink.close(whole=whole)
 
     def _clean(self, content: str) -> str:
         """Nothing that a terminal would take for a command reaches it; a pipe gets the text as it is."""
@@ -109,17 +125,22 @@ class _Output:
 
     def _context(self, result: Result) -> str:
         """What stands around an answer, dimmed, for people."""
-        context = self._task.context(result) if self.sink.terminal and self.format == "text" else ""
+        bare = result.error or not self.sink.terminal or self.format != "text"
+        context = "" if bare else self._task.context(result)
         return f"\n\x1b[2m{self._clean(context)}\x1b[0m" if context and not os.environ.get("NO_COLOR") else ""
 
     def emit(self, piece: str) -> None:
         """Put a piece of a text as it is made."""
         self.streamed = True
-        self.sink.put(self._clean(piece), name="")
+        self.sink.put(self._clean(piece))
 
     def _text(self, result: Result) -> str:
         record = result.record
+        if result.error is not None:
+            return ""
         content = record.text if self._rows and record else self._task.text(result, self._run.options)
+        if self._run.format == "lines":
+            return re.sub(r"\s*[\r\n]\s*", " ", content.strip("\r\n"))
         if not (self._run.format == "text" and self._run.batch) or self._run.into_folder:
             return content
         where = record.where if record else str(result.id)

@@ -6,9 +6,11 @@ import hashlib
 import json
 from dataclasses import fields
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from llmcli import __version__
+from llmcli.config import places
 from llmcli.config.run_config import AnyConfig
 from llmcli.models import store
 
@@ -49,7 +51,7 @@ def fingerprint(config: AnyConfig) -> dict[str, str]:
     """A short value as it is, a long one by its digest. Raises ModelError where the weights cannot be read."""
     values: dict[str, Any] = {
         "task": config.task,
-        "model": f"{config.model.name} {store.identity(config.model, offline=config.offline)}",
+        "model": f"{_name(config)} {store.identity(config.model, offline=config.offline)}",
         "versions": f"llmcli {__version__}, transformers {metadata.version('transformers')}",
     }
     values |= {name: value for name, value in config.settings.model_dump(exclude_none=True).items()
@@ -63,6 +65,12 @@ def fingerprint(config: AnyConfig) -> dict[str, str]:
         if item.name not in OPTIONS_LEFT_OUT:
             values[f"options.{item.name}"] = getattr(config.options, item.name)
     return {name: _short(value) for name, value in values.items()}
+
+
+def _name(config: AnyConfig) -> str:
+    """The model's name; none where it is a folder's, which can be spelled in many ways."""
+    name, path = config.model.name, config.model.source.path
+    return "" if path is not None and places.absolute(Path(name)).resolve() == path.resolve() else name
 
 
 def _short(value: Any) -> str:

@@ -1,25 +1,44 @@
 """What is already done: a file beside the output from which a run that was cut off goes on.
 
-A line a window of rows, appended and synced before the rows are written; a line that a crash tore is cut off. Rows
-are found again by their id and text, wherever the input has them now. The first line is the fingerprint: what
-decides the answers.
+A line a window of rows, appended and synced before the rows are written. Each line begins with a check of the rest:
+one that a crash tore is cut off, of one that is damaged the rows run again. Rows are found again by their id and
+text, wherever the input has them now. The first line is the fingerprint: what decides the answers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from llmcli.config.options import OutputOptions
-from llmcli.errors import OutputError, UsageError
+from llmcli.config.run_config import FOLDER_JOURNAL
+from llmcli.errors import OutputError, UsageError, shown
+from llmcli.reports import say
 from llmcli.run.records import Record, Result, pack, unpack
+from llmcli.run.scratch import Scratch
 
-_START = b'{"fingerprint": '
+MAGIC = b"llmcli journal 2 "
+"""How the file begins."""
+OLDER = b'{"fingerprint": '
+"""How it began when lines had no check."""
+
+
+def ours(path: Path) -> bool:
+    """Whether a file is a journal."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        with path.open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 class Journal:
@@ -27,101 +46,137 @@ class Journal:
 
     def __init__(self, path: Path, *, output: OutputOptions, fingerprint: Mapping[str, str]) -> None:
         import secrets
-        import sqlite3
 
-        self._path = path
+        self._path, self._quiet = path, output.quiet
         self._resumed = bool(output.resume or output.retry_failed)
         self._anew = output.resume is False
         self._retry = output.retry_failed
         self._fingerprint = dict(fingerprint)
-        self._index = sqlite3.connect("", isolation_level=None)
-        self._index.execute("PRAGMA journal_mode = OFF")
-        self._index.execute("CREATE TABLE done (key TEXT PRIMARY KEY, packed TEXT) WITHOUT ROWID")
-        self.seed = secrets.randbits(31)
-        """The seed of sampling where the user gave none: a resumed run draws the same text."""
+        self._index = Scratch("CREATE TABLE done (key TEXT PRIMARY KEY, packed TEXT) WITHOUT ROWID")
+        self._holds = self._folder_is_new = False
         self.finished = 0
         """How many rows an earlier run left, that this one need not run."""
+        self.seed = secrets.randbits(31)
+        """The seed of sampling where the user gave none: a resumed run draws the same text."""
 
     def __enter__(self) -> Journal:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream: IO[bytes] = open(self._path, "a+b")
-            try:
-                fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"{self._path}: another run is writing this output", code="locked", hint="wait for it to end"
-                ) from None
-            self._open()
+            self._folder_is_new = self._path.name == FOLDER_JOURNAL and not self._path.parent.exists()
+            if self._folder_is_new:  # an output folder; that of an output file must be there
+                self._path.parent.mkdir(parents=True)
+            self._stream = self._locked()
         except OSError as error:
-            raise OutputError(f"{self._path}: {error.strerror or error}", code="write") from error
+            raise OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write") from error
+        try:
+            self._read()
+        except BaseException:
+            self._stream.close()
+            raise
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        """Where the run failed and nothing is done, nothing is left."""
+        if kind is not None and not self._holds:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+                if self._folder_is_new:
+                    self._path.parent.rmdir()
         self._stream.close()
         self._index.close()
 
-    def _open(self) -> None:
-        lines = self._read()
-        first = next(lines, None)
-        self._stream.seek(0)
-        if self._stream.read(len(_START)) not in (b"", _START):
-            raise UsageError(
-                f"{self._path}: in the way, and not a journal of llmcli", hint="move it, or give another -o"
-            )
-        if first is not None and not self._anew:
-            finished = sum(self._remember(line) for line in lines)
-            if not self._resumed and finished and not self._done:
-                raise UsageError(
-                    f"{self._path}: an unfinished run left {finished} rows here",
-                    code="unfinished",
-                    hint="--resume goes on, --no-resume starts anew",
-                )
-            if self._resumed:
-                self._compare(first["fingerprint"])
-                self.finished = finished
-                self.seed = first["seed"]
-                self._stream.truncate(self._whole)
-                return
-            self._index.execute("DELETE FROM done")
-        self._stream.truncate(0)
-        self._append({"fingerprint": self._fingerprint, "seed": self.seed})
-
-    def _read(self) -> Iterator[dict[str, Any]]:
-        """The whole lines; what follows the last of them was torn."""
-        self._whole, self._done = 0, False
-        place = 0
-        while self._stream.seek(place) == place and (raw := self._stream.readline()):
-            place += len(raw)
+    def _locked(self) -> IO[bytes]:
+        """The open file, held until it is closed."""
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISREG(self._path.lstat().st_mode):
+                    raise self._in_the_way()
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            stream = os.fdopen(os.open(self._path, flags, 0o666), "a+b")
             try:
-                line = json.loads(raw) if raw.endswith(b"\n") else None
-            except ValueError:
-                line = None
-            if not isinstance(line, dict):
-                return
-            self._whole += len(raw)
-            yield line
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.close()
+                raise UsageError(f"{shown(self._path)}: another run is writing this output", code="locked",
+                                 hint="wait for it to end") from None  # fmt: skip
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(self._path.lstat(), os.fstat(stream.fileno())):
+                    return stream
+            stream.close()  # the run that held it has just removed it
 
-    def _remember(self, line: dict[str, Any]) -> int:
-        self._done = "done" in line
-        rows = line.get("rows", {})
-        self._index.executemany(
-            "INSERT OR REPLACE INTO done VALUES (?, ?)", [(key, json.dumps(packed)) for key, packed in rows.items()]
-        )
-        return len(rows)
+    def _in_the_way(self) -> UsageError:
+        return UsageError(f"{shown(self._path)}: in the way, and not a journal of llmcli",
+                          hint="move it, or give another -o")  # fmt: skip
+
+    def _read(self) -> None:
+        """Take over what is done, or begin anew. Raises UsageError where the command line does not say which."""
+        self._stream.seek(0)
+        head = self._stream.readline()
+        torn = not head.endswith(b"\n") and MAGIC.startswith(head[: len(MAGIC)])
+        if not torn and not head.startswith((MAGIC, OLDER)):
+            raise self._in_the_way()
+        if torn or self._anew:
+            self._begin()
+            return
+        first = _payload(head.removeprefix(MAGIC))
+        if first is None:
+            what = "of an older llmcli" if head.startswith(OLDER) else "damaged"
+            raise UsageError(f"{shown(self._path)}: the journal is {what}", code="damaged",
+                             hint="--no-resume starts anew")  # fmt: skip
+        self._take_over(first)
+
+    def _take_over(self, first: Mapping[str, Any]) -> None:
+        damaged, done = self._remember()
+        if self._resumed:
+            self._compare(first["fingerprint"])
+            self.seed = first["seed"]
+            self._holds = True
+            if damaged and not self._quiet:
+                say(f"llmcli: {shown(self._path)}: {damaged} damaged lines; their rows run again")
+            return
+        if (self.finished or damaged) and not done:
+            raise UsageError(f"{shown(self._path)}: an unfinished run left {self.finished} rows here",
+                             code="unfinished", hint="--resume goes on, --no-resume starts anew")  # fmt: skip
+        self._begin()
+
+    def _begin(self) -> None:
+        self.finished = 0
+        self._index.close()
+        self._stream.truncate(0)
+        self._append({"fingerprint": self._fingerprint, "seed": self.seed}, head=MAGIC)
+
+    def _remember(self) -> tuple[int, bool]:
+        """Index the rows of all whole lines; how many lines are damaged, and whether the last says that all is done.
+
+        What follows the last whole line was torn, and is cut off if the run goes on.
+        """
+        damaged, done = 0, False
+        end = self._stream.tell()
+        while (raw := self._stream.readline()).endswith(b"\n"):
+            end += len(raw)
+            line = _payload(raw)
+            damaged += line is None
+            rows = (line or {}).get("rows", {})
+            done = "done" in (line or {})
+            self.finished += sum(not packed["error"] for packed in rows.values())
+            self._index.many(
+                "INSERT OR REPLACE INTO done VALUES (?, ?)", [(key, json.dumps(packed)) for key, packed in rows.items()]
+            )
+        if self._resumed:
+            self._stream.truncate(end)
+        return damaged, done
 
     def _compare(self, before: Mapping[str, str]) -> None:
         changed = [name for name in {**before, **self._fingerprint} if before.get(name) != self._fingerprint.get(name)]
         if changed:
             raise UsageError(
-                f"{self._path}: the finished rows were made with other settings: {', '.join(changed)}",
+                f"{shown(self._path)}: the finished rows were made with other settings: {', '.join(changed)}",
                 code="changed",
                 hint="give the same ones, or --no-resume to start anew",
             )
 
     def find(self, key: str, record: Record) -> Result | None:
-        """The result of a row that is already done."""
-        row = self._index.execute("SELECT packed FROM done WHERE key = ?", (key,)).fetchone()
+        """The result of a row that is already done; one that failed counts as done unless it is to run again."""
+        row = self._index.one("SELECT packed FROM done WHERE key = ?", key)
         if row is None:
             return None
         result = replace(unpack(json.loads(row[0]), record), resumed=True)
@@ -131,20 +186,38 @@ class Journal:
         """Keep the results of a window: all of them or none survive a crash."""
         rows = {key: pack(result) for key, result in zip(keys, results, strict=True)}
         if rows:
-            self._append({"rows": rows})
+            self._append({"rows": rows}, sync=any(not result.error for result in results))
+            self._holds = True
 
     def complete(self) -> None:
         """Mark the run as whole: the output has its name."""
         self._append({"done": True})
 
-    def _append(self, line: dict[str, Any]) -> None:
-        raw = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    def _append(self, line: dict[str, Any], *, head: bytes = b"", sync: bool = True) -> None:
+        payload = json.dumps(line, allow_nan=False).encode()
+        raw = b"%s%s %s\n" % (head, _digest(payload), payload)
         before = self._stream.seek(0, os.SEEK_END)
         try:
             self._stream.write(raw)
             self._stream.flush()
-            os.fsync(self._stream.fileno())
+            if sync:
+                os.fsync(self._stream.fileno())
         except OSError as error:
             os.ftruncate(self._stream.fileno(), before)
-            raise OutputError(f"{self._path}: {error.strerror or error}", code="write",
+            raise OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write",
                               hint="free some room, then --resume") from error  # fmt: skip
+
+
+def _digest(payload: bytes) -> bytes:
+    import hashlib
+
+    return hashlib.blake2b(payload, digest_size=8).hexdigest().encode()
+
+
+def _payload(raw: bytes) -> dict[str, Any] | None:
+    """What a line holds; None where its check fails."""
+    digest, _, payload = raw.removesuffix(b"\n").partition(b" ")
+    if digest != _digest(payload):
+        return None
+    line: dict[str, Any] = json.loads(payload)
+    return line

@@ -6,7 +6,8 @@ Nothing here raises for one bad row: the row becomes a :class:`Record` that hold
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,17 @@ from typing import Any
 from llmcli import errors
 from llmcli.errors import InputError, LlmcliError
 
+DEEPEST = 100
+"""How deeply the fields of a row may be nested."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class Record:
     """One text to work on. ``where`` names its place for messages; ``error`` says why it cannot be used.
 
     ``fields`` is the whole input row of JSONL or CSV. ``named`` tells whether the row brought its own id.
+    ``within`` is what an output folder calls the file that is a row.
     ``last`` marks a row after which the input has nothing more to read for now.
     """
 
@@ -28,6 +34,7 @@ class Record:
     line: int | None = None
     where: str = ""
     path: Path | None = None
+    within: Path | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     named: bool = False
     last: bool = False
@@ -39,7 +46,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Result:
-    """The answer to one record. ``fields`` holds the task's own keys, in their order."""
+    """The answer to one record. ``fields`` holds the task's own keys, in their order.
+
+    ``resumed`` tells whether an earlier run made it.
+    """
 
     id: str | int
     fields: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +63,6 @@ class Result:
     record: Record | None = None
     error: LlmcliError | None = None
     resumed: bool = False
-    """Whether an earlier run made it."""
 
     @property
     def status(self) -> str:
@@ -91,7 +100,8 @@ def decode(raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        hint = "it looks like UTF-16: convert it with iconv" if utf16 else "convert it with iconv -t utf-8"
+        hint = "is it a binary file?" if b"\0" in raw else "convert it with iconv -t utf-8"
+        hint = "it looks like UTF-16: convert it with iconv" if utf16 else hint
         raise InputError(
             f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}", code="bad-utf8", hint=hint
         ) from error
@@ -101,19 +111,86 @@ def decode(raw: bytes) -> str:
 
 
 def check(record: Record) -> Record:
-    """Mark a record whose text no model can use: empty, with a lone surrogate, or with NUL."""
+    """Mark a record that no model, or no output, can use.
+
+    Its text is empty or holds NUL; or its id, its text, or any of its fields holds a lone surrogate.
+    """
     if record.error:
         return record
     if not record.text.strip():
         return bad(record, InputError("the text is empty", code="empty"))
-    if any("\ud800" <= c <= "\udfff" for c in record.text):
-        return bad(record, InputError("not UTF-8: a lone surrogate", code="bad-utf8"))
     if "\0" in record.text:
         return bad(record, InputError("a NUL character in the text", code="nul"))
+    if _SURROGATE.search(record.text):
+        return bad(record, InputError("not UTF-8: a lone surrogate", code="bad-utf8"))
+    try:
+        if any(_SURROGATE.search(text) for text in _strings([record.id, record.fields], depth=-1)):
+            return bad(record, InputError("not UTF-8: a lone surrogate beside the text", code="bad-utf8"))
+    except InputError as error:
+        return bad(record, error)
     return record
 
 
+def _strings(value: Any, *, depth: int) -> Iterator[str]:
+    """All strings in a value, keys too. Raises InputError where it is nested too deeply."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        if depth >= DEEPEST:
+            raise InputError("nested too deeply", code="bad-json")
+        if isinstance(value, Mapping):
+            yield from (key for key in value if isinstance(key, str))
+            value = value.values()
+        for inner in value:
+            yield from _strings(inner, depth=depth + 1)
+
+
 def bad(record: Record, error: LlmcliError) -> Record:
-    """The record with its error in place of its text."""
+    """The record with its error in place of its text; what of it will be written can be written."""
     error.where = record.where
-    return replace(record, text="", error=error)
+    return replace(record, id=_writable(record.id), text="", fields=_writable(record.fields), error=error)
+
+
+def _writable(value: Any, depth: int = 0) -> Any:
+    """A value without lone surrogates, and without what is nested too deeply."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_writable(key): _writable(inner, depth + 1) for key, inner in value.items()} if depth < DEEPEST else {}
+    if isinstance(value, list):
+        return [_writable(inner, depth + 1) for inner in value] if depth < DEEPEST else []
+    return value
+
+
+def spoken(fields: Mapping[str, Any]) -> Any:
+    """What a row in the OpenAI form holds as its ``messages`` or ``body.messages``; None where it has none."""
+    body = fields.get("body")
+    return fields.get("messages", body.get("messages") if isinstance(body, Mapping) else None)
+
+
+def messages(fields: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The messages of a row in the OpenAI form, each with role and content; empty where it has none.
+
+    Raises InputError for messages of another shape, or without a user's.
+    """
+    found = spoken(fields)
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise InputError("the messages are no list", code="bad-field")
+    said = [_message(item) for item in found]
+    if not any(message["role"] == "user" for message in said):
+        raise InputError("no message is the user's", code="bad-field")
+    return said
+
+
+def _message(item: Any) -> dict[str, str]:
+    """A message, whose content is text or a list of pieces of text. Raises InputError."""
+    role, content = (item.get("role"), item.get("content")) if isinstance(item, Mapping) else (None, None)
+    if isinstance(content, list):
+        pieces = [piece.get("text") if isinstance(piece, Mapping) else None for piece in content]
+        texts = [piece for piece in pieces if isinstance(piece, str)]
+        content = "".join(texts) if len(texts) == len(pieces) else None
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise InputError("a message has not the form {role, content}, both of them text", code="bad-field")
+    return {"role": role, "content": content}

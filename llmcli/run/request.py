@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmcli.config.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, ProcessOptions, given
+from llmcli.errors import UsageError
 from llmcli.run.task import Task
 
 SHARED = (InputOptions, OutputOptions, ProcessOptions)
@@ -34,7 +35,14 @@ def groups(task: Task[Any]) -> list[type[Any]]:
 
 
 def request(task: Task[Any], values: Mapping[str, Any]) -> Request:
-    """The request of parsed flags, by name: those that were given (not None, not empty)."""
+    """The request of parsed flags, by name: those that were given (not None, not empty).
+
+    Raises UsageError for one that is not UTF-8; names of files may be any bytes.
+    """
+    for name, value in values.items():
+        texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+        if name != "pattern" and any("\ud800" <= character <= "\udfff" for text in texts for character in text):
+            raise UsageError(f"{'TEXT' if name == 'text' else '--' + name.replace('_', '-')} is not UTF-8")
     settings = given(ModelOptions, values)
     if task.writes and (generation := given(GenerationOptions, values)):
         settings["generation"] = generation

@@ -14,7 +14,7 @@ from llmcli.config import chosen, option_values, places
 from llmcli.config.model_config import ModelConfig
 from llmcli.config.option_values import FLAG
 from llmcli.config.options import InputOptions, OutputOptions, ProcessOptions
-from llmcli.config.run_config import ENDINGS, RunConfig, check_apart
+from llmcli.config.run_config import RunConfig, format_of
 from llmcli.config.schemas import Settings, TaskConfig, UserConfig, WorkerSettings
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
@@ -131,11 +131,10 @@ def _input_format(source: InputOptions) -> Any:
     """The input's format: the one that is named, else by file ending. Raises UsageError where two differ."""
     if source.format != "auto":
         return source.format
-    endings = {"text" if places.absolute(path).is_dir() else ENDINGS.get(path.suffix.lower(), "text")
-               for path in source.input}  # fmt: skip
-    if len(endings) > 1:
-        raise UsageError(f"inputs of different formats: {', '.join(sorted(endings))}", hint="give --format")
-    return endings.pop() if endings else "text"
+    formats = {format_of(places.absolute(path)) for path in source.input}
+    if len(formats) > 1:
+        raise UsageError(f"inputs of different formats: {', '.join(sorted(formats))}", hint="give --format")
+    return formats.pop() if formats else "text"
 
 
 def _sensible(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
@@ -150,7 +149,9 @@ def _sensible(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     _check_generation(config)
     if source.delimiter is not None and len(source.delimiter) != 1:
         raise UsageError("--delimiter must be one character")
-    check_apart(source, output.output)
+    columns = [column.strip() for column in source.columns.split(",")] if source.columns else []
+    if len({*columns}) < len(columns) or "" in columns:
+        raise UsageError("--columns must be names that differ")
     return config
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmcli.run.records import Record, Result, failed
+from llmcli.run.records import Record, Result, failed, spoken
 from llmcli.run.seen import Seen
 from llmcli.run.session import Session
 
@@ -29,19 +29,26 @@ def run(
     # Who neither resumes nor draws needs no row told from its equals.
     seen = Seen() if journal is not None or seed is not None else None
     for window in windows(records, size=session.window):
-        results = [failed(record, record.error, model=session.model) if record.error else None for record in window]
-        keys = [_key(record, seen, row_fields) if seen and not record.error else "" for record in window]
-        if journal:
-            results = [found or (journal.find(key, record) if key else None)
-                       for found, key, record in zip(results, keys, window, strict=True)]  # fmt: skip
+        keys = [_key(record, seen, row_fields) if seen else "" for record in window]
+        earlier = [journal.find(key, record) if journal else None for key, record in zip(keys, window, strict=True)]
+        results = [_unusable(record, found, session) if record.error else found
+                   for found, record in zip(earlier, window, strict=True)]  # fmt: skip
         new = [place for place, found in enumerate(results) if found is None]
         seeded = [replace(window[place], seed=_seed(seed, keys[place])) for place in new]
         answers = session.answer(seeded, emit=emit if len(window) == 1 else None) if seeded else []
-        if journal:
-            journal.add([keys[place] for place in new], answers)
         for place, answer in zip(new, answers, strict=True):
             results[place] = replace(answer, record=window[place])
-        yield from (result for result in results if result is not None)
+        whole = [result for result in results if result is not None]
+        if journal:
+            added = [place for place, result in enumerate(whole) if not result.resumed]
+            journal.add([keys[place] for place in added], [whole[place] for place in added])
+        yield from whole
+
+
+def _unusable(record: Record, earlier: Result | None, session: Session) -> Result:
+    """The result of a bad record. An earlier run may have said it already."""
+    assert record.error is not None  # asked of bad records alone
+    return replace(failed(record, record.error, model=session.model), resumed=earlier is not None)
 
 
 def windows(records: Iterator[Record], *, size: int) -> Iterator[list[Record]]:
@@ -58,11 +65,15 @@ def windows(records: Iterator[Record], *, size: int) -> Iterator[list[Record]]:
 
 def _key(record: Record, seen: Seen, row_fields: Sequence[str]) -> str:
     """What finds a row again in a changed input: its id, if it has one, its text, and which of equals it is."""
-    own = f"{type(record.id).__name__}:{record.id}" if record.named else ""
     import hashlib
+    import json
 
-    content = "\0".join([own, record.text, *(str(record.fields.get(name, "")) for name in row_fields)])
-    digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    own = f"{type(record.id).__name__}:{record.id}" if record.named else ""
+    said = spoken(record.fields)
+    parts = [own, record.text, *(str(record.fields.get(name, "")) for name in row_fields)]
+    parts += [] if said is None else [json.dumps(said, default=str)]
+    parts += [f"error {record.error.code}"] if record.error else []
+    digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{digest}:{seen.count(digest)}"
 
 

@@ -9,8 +9,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from llmcli.config import places
-from llmcli.config.run_config import check_apart
 from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.run.records import Record, Result, failed
@@ -60,7 +58,7 @@ class Options:
                rich_help_panel="Labels", show_default=False),
     ] = None  # fmt: skip
     unsure: Annotated[
-        str | None,
+        Path | None,
         Option(help="Where --abstain puts the unsure rows: results, or in text format the rows themselves.",
                rich_help_panel="Labels", show_default="OUTPUT.unsure.ENDING"),
     ] = None  # fmt: skip
@@ -81,16 +79,10 @@ def prepare(config: RunConfig[L]) -> RunConfig[L]:
         if options.unsure:
             raise UsageError("--unsure needs --abstain", hint="give --abstain 0.8")
         return config
-    beside = str(output.with_name(f"{output.stem}.unsure{output.suffix}")) if output else ""
-    unsure = options.unsure or beside
-    if not unsure or (output and _place(unsure) == _place(output)):
+    unsure = options.unsure or (output.with_name(f"{output.stem}.unsure{output.suffix}") if output else None)
+    if unsure is None:
         raise UsageError("--abstain needs a file for the unsure rows", hint="give --unsure FILE")
-    check_apart(config.source, Path(unsure))
     return replace(config, options=replace(options, unsure=unsure))
-
-
-def _place(path: str | Path) -> Path:
-    return places.absolute(Path(path)).resolve()
 
 
 def routes(run: RunOptions[L]) -> Routes:

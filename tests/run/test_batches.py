@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies
 
-from llmcli.data import formats
+from llmcli.data.formats import jsonl
 from llmcli.data.lines import LINE_CAP, LineReader
 
 COMMON = ["model", "input_tokens", "output_tokens", "finish_reason", "chunks", "truncated"]
@@ -50,7 +50,8 @@ TABLES = {
     "a taken name": (["--csv"], "text,label\ngood,mine\n",
                      "text,label,sentiment_label,score,status,error\ngood,mine,positive,P,ok,\n"),
     "a stray quote": (["--csv"], 'text,n\n"bad thing,1\ngood,2\n',
-                      "text,n,label,score,status,error\n,,,,error,bad-csv: unexpected end of data; row skipped\n"
+                      "text,n,label,score,status,error\n"
+                      '"""bad thing",1,,,error,bad-csv: unexpected end of data; row skipped\n'
                       "good,2,positive,P,ok,\n"),
 }  # fmt: skip
 
@@ -87,7 +88,12 @@ BAD = {
     "wrong type": (b'{"text": 5}', "bad-field"),
     "surrogate": (b'{"text": "\\ud800"}', "bad-utf8"),
     "empty": (b'{"text": ""}', "empty"),
-    "duplicate": (b'{"id": "a", "text": "good"}', "duplicate-id"),
+    "a number beyond floats": (b'{"text": "good", "n": 1e400}', "bad-json"),
+    "a surrogate in an id": (b'{"id": "\\ud83d", "text": "good"}', "bad-utf8"),
+    "a surrogate in a field": (b'{"text": "good", "a": [{"b": "\\ud83d"}]}', "bad-utf8"),
+    "a surrogate in a key": (b'{"text": "good", "\\ud83d": 1}', "bad-utf8"),
+    "a surrogate in a bad row": (b'{"text": "", "id": "\\ud83e", "\\ud83d": "\\ud83d"}', "empty"),
+    "nested": (b'{"text": "good", "n": ' + b"[" * 200 + b"]" * 200 + b"}", "bad-json"),
     "too long a line": (b'{"text": "' + b"x" * LINE_CAP + b'"}', "line-too-long"),
     "too long a text": (b'{"text": "' + b"word " * 5000 + b'"}', "too-long"),
 }
@@ -95,10 +101,10 @@ BAD = {
 
 def test_bad_rows_do_not_touch_their_neighbours(cli, fake):
     lines = [b'{"id": "a", "text": "good"}', *(raw for raw, _ in BAD.values()), b'{"id": "z", "text": "bad"}']
-    done = cli("sentiment", "--jsonl", "--on-long", "error", stdin=b"\n".join(lines) + b"\n")
+    done = cli("sentiment", "--jsonl", "--merge", "--on-long", "error", stdin=b"\n".join(lines) + b"\n")
     found = rows(done.out)
     assert [row.get("error", {}).get("code") for row in found] == [None, *(code for _, code in BAD.values()), None]
-    assert [row["id"] for row in found][::11] == ["a", "z"]
+    assert (found[0]["id"], found[-1]["id"]) == ("a", "z")
     assert done.code == 5
     assert done.err.count("\n") == len(BAD) + 1
 
@@ -106,7 +112,7 @@ def test_bad_rows_do_not_touch_their_neighbours(cli, fake):
 def test_bad_rows_of_a_table(cli, fake):
     lines = [b"id,text", b"a,good", b"b", b"c,x\xff", b"d,", b"a,good", b"e," + b"x" * LINE_CAP, b'f,"x"y',
              b"g," + b"word " * 5000, b"z,bad"]  # fmt: skip
-    done = cli("sentiment", "--csv", "--on-long", "error", stdin=b"\n".join(lines) + b"\n")
+    done = cli("sentiment", "--csv", "--id-field", "id", "--on-long", "error", stdin=b"\n".join(lines) + b"\n")
     found = list(csv.DictReader(io.StringIO(done.out)))
     codes = [row["error"].partition(":")[0] for row in found]
     assert codes == ["", "bad-csv", "bad-utf8", "empty", "duplicate-id", "line-too-long", "bad-csv", "too-long", ""]
@@ -382,4 +388,4 @@ def test_json_that_is_refused(text: str):
     from llmcli.errors import InputError
 
     with pytest.raises(InputError, match="row skipped"):
-        formats.parse_json(text)
+        jsonl.parse(text)
