@@ -56,6 +56,11 @@ class InputOptions:
         Option(help="JSON, CSV: the field that holds the text; 'a.b' is field b within a.", rich_help_panel=INPUT,
                show_default="text; context for answer"),
     ] = None  # fmt: skip
+    template: Annotated[
+        str | None,
+        Option(help="JSON, CSV: the text, made of several fields: '{title}: {body}'.", rich_help_panel=INPUT,
+               show_default=False),
+    ] = None  # fmt: skip
     id_field: Annotated[
         str | None,
         Option(help="JSON, CSV: the field that holds the row's id. One that is named so must be unique over all files: "
@@ -76,6 +81,9 @@ class InputOptions:
         Option(help="CSV: 'double': quotes hold a cell together. 'none': they are characters like others. 'auto': "
                "'double', and of tabs what the file looks like.", rich_help_panel=INPUT),
     ] = "auto"  # fmt: skip
+    max_chars: Annotated[
+        int, Option(min=1, help="The most characters of a text; a longer one is an error.", rich_help_panel=INPUT)
+    ] = 5_000_000
     pattern: Annotated[
         str, Option("--pattern", help="Folders: which files to read, by name.", rich_help_panel=INPUT)
     ] = "*"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -87,7 +88,7 @@ class _Reading:
     """Reads files one after the other; ``prompt`` follows each text."""
 
     def __init__(self, run: RunOptions[Any], *, prompt: str | None) -> None:
-        self._prompt = prompt
+        self._prompt, self._most = prompt, run.source.max_chars
         self._format: Format | None = reader(run) if run.format != "text" else None
 
     def records(self, files: Sequence[InputFile]) -> Iterator[Record]:
@@ -146,20 +147,35 @@ class _Reading:
     def _rows(self, format: Format, lines: LineReader, empty: Record) -> Iterator[Record]:
         try:
             for record in format.rows(lines, name=empty.where):
-                text = record.text if record.error else _join(record.text, self._prompt)
-                yield check(replace(record, text=text, argument=self._prompt or "", path=empty.path,
-                                    last=lines.waiting()))  # fmt: skip
+                placed = replace(record, path=empty.path, last=lines.waiting())
+                yield placed if record.error else self._checked(placed, record.text)
         except InputError as error:
             error.where = error.where or empty.where
             raise
 
     def _whole(self, content: Bytes, empty: Record) -> Record:
         try:
-            raw = content.whole().removeprefix(codecs.BOM_UTF8)
-            text = records.decode(raw).replace("\r\n", "\n")
+            raw = content.whole()
+            marked = raw.startswith(codecs.BOM_UTF8)
+            whole = records.decode(raw.removeprefix(codecs.BOM_UTF8))
         except InputError as error:
             return bad(empty, error)
-        return check(replace(empty, text=_join(text, self._prompt), argument=self._prompt or ""))
+        text = whole.replace("\r\n", "\n")
+        shifts = (*([0] if marked else []), *(_returns(whole) if len(text) < len(whole) else ()))
+        return self._checked(empty, text, shifts=shifts)
+
+    def _checked(self, empty: Record, text: str, **facts: Any) -> Record:
+        """The record of a text, if it can be used."""
+        if len(text) > self._most:
+            error = InputError(f"the text has {len(text):,} characters, and --max-chars allows {self._most:,}",
+                               code="too-long", hint="split it, or allow more")  # fmt: skip
+            return bad(empty, error)
+        return check(replace(empty, text=_join(text, self._prompt), argument=self._prompt or "", **facts))
+
+
+def _returns(text: str) -> Iterator[int]:
+    """Where line breaks stand once the carriage returns before them are gone."""
+    return (match.start() - count for count, match in enumerate(re.finditer("\r\n", text)))
 
 
 def _join(text: str, prompt: str | None) -> str:

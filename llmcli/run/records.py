@@ -39,6 +39,8 @@ class Record:
     named: bool = False
     last: bool = False
     seed: int | None = None
+    shifts: tuple[int, ...] = ()
+    """Places of the text before which the file has a character more: a byte order mark, a carriage return."""
     argument: str = ""
     """The command line's part of the text, which stands at its end."""
     error: LlmcliError | None = None

@@ -147,6 +147,10 @@ def _sensible(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     if output.quiet and output.verbose:
         raise UsageError("--quiet and --verbose exclude each other")
     _check_generation(config)
+    if source.template is not None and source.field is not None:
+        raise UsageError("--template and --field exclude each other")
+    if source.template is not None and source.format in ("text", "lines"):
+        raise UsageError("--template needs rows of several fields", hint="give --jsonl or --csv")
     if source.delimiter is not None and len(source.delimiter) != 1:
         raise UsageError("--delimiter must be one character")
     columns = [column.strip() for column in source.columns.split(",")] if source.columns else []

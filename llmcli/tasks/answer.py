@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -171,7 +172,8 @@ def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config:
     threshold = config.options.threshold
     if sure >= (0.5 if threshold is None else threshold) and span.text:
         start, end = piece.begin + span.start, piece.begin + span.end
-        fields = {"text": record.text[start:end], "score": sure, "start": start, "end": end,
+        fields = {"text": record.text[start:end], "score": sure, "start": start + bisect_right(record.shifts, start),
+                  "end": end + bisect_right(record.shifts, end - 1),
                   "sentence": chunking.around(record.text, start, end)}  # fmt: skip
     return Result(record.id, fields, model=config.model.name,
                   input_tokens=sum(span.input_tokens for _, _, span in candidates),

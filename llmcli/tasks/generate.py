@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from llmcli.errors import ROW_ERRORS, UsageError
-from llmcli.run.records import Record, Result, failed
+from llmcli.errors import ROW_ERRORS, GenerationError, UsageError
+from llmcli.run.records import Record, Result, failed, messages
 from llmcli.run.task import Task
 from llmcli.tasks import _writing
+from llmcli.text.prompts import Rendered
 from llmcli.text.thinking import CLOSE, OPEN
 
 if TYPE_CHECKING:
@@ -75,6 +76,21 @@ def _prompt(record: Record, model: Model, config: RunConfig[Options]) -> Prompt:
     return Prompt(style="chat", instruction=system) if chat else Prompt()
 
 
+def _talk(index: int, record: Record, *, room: int, model: Model, config: RunConfig[Options]) -> _writing.Row | None:
+    """The row of a chat that the record holds, for a chat model. Raises InputError, GenerationError."""
+    said = messages(record.fields) if config.model.chat and not config.options.raw else []
+    if not said:
+        return None
+    if config.options.system and said[0]["role"] != "system":
+        said = [{"role": "system", "content": config.options.system}, *said]
+    if record.argument:
+        said = [*said, {"role": "user", "content": record.argument}]
+    prompt = Rendered(messages=tuple(said))
+    if (size := model.size(prompt)) > room:
+        raise GenerationError(f"the messages have {size} tokens, and {room} fit the context window", code="too-long")
+    return _writing.Row(index, record, prompt)
+
+
 def answer(
     model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
 ) -> list[Result]:
@@ -84,8 +100,12 @@ def answer(
     todo: list[_writing.Row] = []
     for index, record in enumerate(records):
         try:
-            prompt = _prompt(record, model, config)
-            todo.append(_writing.fit(index, record, prompt=prompt, room=room, model=model, config=config))
+            todo.append(
+                _talk(index, record, room=room, model=model, config=config)
+                or _writing.fit(
+                    index, record, prompt=_prompt(record, model, config), room=room, model=model, config=config
+                )
+            )
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
     for row, completions in zip(todo, _writing.complete(model, config, todo, emit=emit), strict=True):
@@ -109,6 +129,7 @@ TASK = Task(
     answer=answer,
     prepare=prepare,
     fields=("text",),
+    row_fields=("messages", "body"),
     optional=_writing.OPTIONAL | {"show_thinking": "thinking"},
     combine=True,
     text=text,

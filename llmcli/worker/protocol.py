@@ -145,7 +145,7 @@ def unpack_run(packed: Mapping[str, Any]) -> RunOptions[Any]:
     return RunOptions(packed["task"], InputOptions(**source), OutputOptions(**output), options, packed["combine"])
 
 
-_RECORD = ("id", "text", "line", "where", "fields", "named", "seed", "argument")
+_RECORD = ("id", "text", "line", "where", "fields", "named", "seed", "argument", "shifts")
 
 
 def pack_record(record: Record) -> Message:

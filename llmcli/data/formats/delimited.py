@@ -188,6 +188,8 @@ class Delimited:
 
     def _check(self, table: _Table) -> None:
         wanted, columns = self._source.text_field, table.columns
+        if self._source.template is not None:
+            wanted = columns[0]  # a row tells what it lacks
         if columns and wanted not in columns:
             known = ", ".join(columns)
             raise InputError(f"no column {wanted!r}", code="missing-field",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +17,7 @@ from llmcli.run.seen import Seen
 IDS = ("id", "custom_id")
 """Fields that hold a row's id where none is named."""
 MISSING = object()
+_PLACE = re.compile(r"\{([^{}]+)\}")
 
 
 class Pick:
@@ -25,6 +28,7 @@ class Pick:
 
     def __init__(self, run: RunOptions[Any]) -> None:
         self._text, self._named = run.source.text_field, run.source.field is not None
+        self._template = run.source.template
         self._ids = IDS if run.source.id_field is None else tuple(filter(None, [run.source.id_field]))
         self._unique = bool(run.source.id_field)
         self._quiet = run.output.quiet
@@ -63,7 +67,9 @@ class Pick:
                 say(f"llmcli: {record.where}: an id that was seen before; --id-field makes such rows errors")
 
     def _picked(self, fields: Mapping[str, Any]) -> str:
-        """The row's text: its field, or the last thing that the user says in its messages. Raises InputError."""
+        """The row's text: of a template, its field, or what the user says last in its messages. Raises InputError."""
+        if self._template is not None:
+            return _PLACE.sub(lambda match: _part(fields, match[1]), self._template)
         text = lookup(fields, self._text)
         if text is MISSING and not self._named and (said := messages(fields)):
             return next(message["content"] for message in reversed(said) if message["role"] == "user")
@@ -72,6 +78,14 @@ class Pick:
         if not isinstance(text, str):
             raise InputError(f"the field {self._text!r} is not text", code="bad-field")
         return text
+
+
+def _part(fields: Mapping[str, Any], name: str) -> str:
+    """What stands in a template for a field: text as it is, other values as JSON. Raises InputError."""
+    value = lookup(fields, name)
+    if value is MISSING:
+        raise InputError(f"the field {name!r} is missing", code="missing-field", hint="see --template")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def lookup(fields: Mapping[str, Any], name: str) -> Any:
