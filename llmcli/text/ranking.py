@@ -12,7 +12,7 @@ from llmcli.text.paragraphs import UNSPACED
 
 MEAN = 0.5
 """Weight of the mean weight of a sentence's words, against 1 for their sum over the root of their number."""
-PLACE, FADE = 2.5, 3.0
+PLACE, FADE = 3.0, 3.0
 """Weight of the first place, and sentences after which it falls by a factor of e. The more sentences a text has, the
 farther the best stand out, and the less this counts. Both measured, on dialogues and on packages' READMEs."""
 COVERED = 0.5
