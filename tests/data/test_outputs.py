@@ -18,7 +18,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str,
     """Makes files below a folder, which is the working directory: a text each, or ``-> TARGET`` for a link."""
 
     def make(files: dict[str, str]) -> Path:
-        root = tmp_path / "work"
+        root = tmp_path / "desk"
         for name, content in files.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ REFUSED = {
     "a link out of the output folder": ({"a/s/x.txt": "good", "b/k": "", "out/s": "-> ../b"},
                                         ["-i", "a", "-o", "out"], "leads out of the output folder"),
     "the same file": ({"x.jsonl": '{"text": "good"}\n'}, ["-i", "x.jsonl", "-o", "x.jsonl"], "both input and output"),
-    "spelled otherwise": ({"x.jsonl": '{"text": "good"}\n'}, ["-i", "x.jsonl", "-o", "../work/x.jsonl"],
+    "spelled otherwise": ({"x.jsonl": '{"text": "good"}\n'}, ["-i", "x.jsonl", "-o", "../desk/x.jsonl"],
                           "both input and output"),
     "a link to the input": ({"x.jsonl": '{"text": "good"}\n', "y.jsonl": "-> x.jsonl"},
                             ["-i", "x.jsonl", "-o", "y.jsonl"], "both input and output"),
