@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from llmcli.cli import chosen
+from llmcli.cli import aliases
 from llmcli.config import options, places
 from llmcli.errors import ModelError, OutputError, UsageError, one_line
 from llmcli.reports import put
 
 app = typer.Typer()
-app.command()(chosen.alias)
-app.command()(chosen.default)
+app.command()(aliases.alias)
+app.command()(aliases.default)
 Name = Annotated[
     str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=options.matching_models)
 ]
@@ -152,7 +152,7 @@ def add(
     model = describing.describe(names.find(checkpoint), offline=offline)
     path = Path(checkpoint)
     name = name or (path.stem if path.suffix.lower() == ".gguf" else path.absolute().name).lower()
-    if not chosen.NAME.fullmatch(name):
+    if not aliases.NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot be a model's name", hint="give --name of letters, digits and -_.")
     target = places.user() / "models" / f"{name}.yaml"
     if target.exists():

@@ -35,7 +35,7 @@ def read(run: RunOptions[Any], files: Sequence[InputFile]) -> Iterator[Record]:
         stdin.suspect(text)
     if files and text is not None and not run.combine:
         raise UsageError("both TEXT and --input were given", hint="give one of them; each file has its own -i")
-    piped = run.combine and text is not None and stdin.piped() and not stdin.left(quiet=run.output.quiet)
+    piped = not files and run.combine and text is not None and stdin.piped() and not stdin.left(quiet=run.output.quiet)
     if not files and text is not None and not piped:
         yield from _literal(text, by_line=run.format == "lines")
     else:

@@ -195,15 +195,16 @@ class Journal:
 
     def _append(self, line: dict[str, Any], *, head: bytes = b"", sync: bool = True) -> None:
         payload = json.dumps(line, allow_nan=False).encode()
-        raw = b"%s%s %s\n" % (head, _digest(payload), payload)
-        before = self._stream.seek(0, os.SEEK_END)
+        left = b"%s%s %s\n" % (head, _digest(payload), payload)
+        descriptor = self._stream.fileno()  # past Python's buffer, which would try again when it is closed
+        before = os.lseek(descriptor, 0, os.SEEK_END)
         try:
-            self._stream.write(raw)
-            self._stream.flush()
+            while left:
+                left = left[os.write(descriptor, left) :]
             if sync:
-                os.fsync(self._stream.fileno())
+                os.fsync(descriptor)
         except OSError as error:
-            os.ftruncate(self._stream.fileno(), before)
+            os.ftruncate(descriptor, before)
             raise OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write",
                               hint="free some room, then --resume") from error  # fmt: skip
 

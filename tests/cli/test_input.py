@@ -52,7 +52,9 @@ def test_a_text_that_is_the_name_of_a_file_is_remarked_on(cli, fake, monkeypatch
 
 
 @pytest.mark.parametrize("files", [["b.txt"], ["b.txt", "c.txt"]])
-def test_several_files_after_one_option_are_told_how_they_are_given(cli, fake, files: list[str]):
+def test_several_files_after_one_option_are_told_how_they_are_given(cli, fake, monkeypatch, tmp_path: Path, files):
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").touch()
     done = cli("sentiment", "-i", "a.txt", *files)
     assert (done.code, done.out) == (2, "")
     assert "its own -i" in done.err

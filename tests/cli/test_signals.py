@@ -51,7 +51,7 @@ def test_where_nothing_is_kept_it_dies_at_once_and_says_nothing(point: str, numb
 
 
 @both
-@pytest.mark.parametrize("point", ["sqlite3", "load"])
+@pytest.mark.parametrize("point", ["llmcli.run.journal", "load"])
 def test_a_batch_dies_at_once_before_its_first_rows(call, point: str, number: signal.Signals):
     with gates.started(*call(300), stops=[point], **PIPES) as run:
         run.await_(point)

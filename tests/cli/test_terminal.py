@@ -16,7 +16,8 @@ import pytest
 from llmcli.cli import progress, status
 from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.config.run_config import RunOptions
-from llmcli.data import readers
+from llmcli.data import inputs, readers
+from llmcli.errors import shown
 from llmcli.reports import LOADING, READY
 from llmcli.run.records import Result
 from tests.support.gates import Terminal, screen, started
@@ -52,7 +53,7 @@ def test_rows_never_share_a_line_with_the_status_line(terminal: Terminal):
         run.process.stdin.close()
         assert run.process.wait() == 5
     *rows, summary, failed, end = terminal.end()
-    assert rows == ["positive\t0.9896", "llmcli: stdin:2: error[empty]: the text is empty", "negative\t0.8843"]
+    assert rows == ["positive\t0.9896", "llmcli: stdin:2: error[empty]: the text is empty", "", "negative\t0.8843"]
     assert summary.startswith("llmcli: 2 rows ok, 1 failed")
     assert (failed, end) == ("llmcli: error[rows-failed]: 1 of 3 rows failed", "")
 
@@ -80,8 +81,8 @@ def test_there_is_no_status_line_where_none_is_wanted(terminal: Terminal, option
 
 
 ON_A_TERMINAL = {
-    "names": (["-i", "folder"], "red.txt"),
-    "errors": (["-i", "folder", "-i", "bad"], "red.txt"),
+    "names": (["-i", "folder"], r"\x1b[31mred\x1b[0m\x0d.txt"),
+    "errors": (["-i", "folder", "-i", "bad"], r"\x1b[31mred\x1b[0m\x0d.txt: error[nul]"),
     "cells": (["--csv", "-i", "table"], "red.txt"),
     "json": (["--csv", "-i", "table", "--json", "--merge"], "red"),
     "a text that is a file's name": (["\x1b[31mred.txt"], "red.txt is taken as the text itself"),
@@ -107,12 +108,12 @@ def test_no_escape_of_others_reaches_a_terminal(terminal: Terminal, tmp_path: Pa
     assert "\r.txt" not in terminal.raw
 
 
-def test_a_pipe_gets_the_text_as_it_is(cli, fake, monkeypatch, tmp_path: Path):
+def test_a_pipe_gets_a_name_from_which_every_byte_comes_back(cli, fake, monkeypatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     Path(HOSTILE).write_text("good")
     Path("other").write_text("bad")
     done = cli("sentiment", "-i", HOSTILE, "-i", "other", "--json")
-    assert [json.loads(line)["id"] for line in done.out.splitlines()] == [HOSTILE, "other"]
+    assert [json.loads(line)["id"] for line in done.out.splitlines()] == [shown(HOSTILE), "other"]
 
 
 class Screen(io.StringIO):
@@ -243,4 +244,4 @@ def test_only_what_is_sure_is_a_total(content: str, total: int | None, tmp_path:
     path = tmp_path / "in.csv"
     path.write_text(content)
     run = RunOptions("sentiment", InputOptions(input=[path], format="csv"), OutputOptions(), None)
-    assert readers.count(run) == total
+    assert readers.count(run, inputs.listed(run, aside=None)) == total

@@ -107,5 +107,5 @@ def screen(raw: str) -> list[str]:
 
 def journalled(output: Path) -> int:
     """How many rows an output's journal holds."""
-    lines = map(json.loads, output.with_name(output.name + ".journal").read_text().splitlines())
-    return sum(len(line.get("rows", {})) for line in lines)
+    _, *lines = output.with_name(output.name + ".journal").read_text().splitlines()
+    return sum(len(json.loads(line.partition(" ")[2]).get("rows", {})) for line in lines)

@@ -119,10 +119,10 @@ def test_a_zero_shot_models_hypotheses_name_the_labels():
 
 
 WRONG = {
-    "one file, spelled otherwise": (["--abstain", "0.5", "--unsure", "./o", "-o", "o", "x"], "give --unsure FILE"),
+    "one file, spelled otherwise": (["--abstain", "0.5", "--unsure", "./o", "-o", "o", "x"], "two results would be written there"),
     "no place for unsure rows": (["--abstain", "0.5", "x"], "give --unsure FILE"),
     "unsure without abstain": (["--unsure", "u", "x"], "needs --abstain"),
-    "one file for both": (["--abstain", "0.5", "--unsure", "o", "-o", "o", "x"], "give --unsure FILE"),
+    "one file for both": (["--abstain", "0.5", "--unsure", "o", "-o", "o", "x"], "two results would be written there"),
     "no such label": (["--describe", "c: x", "x"], "of one of the labels"),
     "no text": (["--example", "late:", "x"], "of one of the labels"),
 }  # fmt: skip
