@@ -119,7 +119,7 @@ def test_a_zero_shot_models_hypotheses_name_the_labels():
 
 
 WRONG = {
-    "one file, spelled otherwise": (["--abstain", "0.5", "--unsure", "./o", "-o", "o", "x"], "two results would be written there"),
+    "one file, spelled otherwise": (["--abstain", "0.5", "--unsure", "./o", "-o", "o", "x"], "two results would be"),
     "no place for unsure rows": (["--abstain", "0.5", "x"], "give --unsure FILE"),
     "unsure without abstain": (["--unsure", "u", "x"], "needs --abstain"),
     "one file for both": (["--abstain", "0.5", "--unsure", "o", "-o", "o", "x"], "two results would be written there"),
