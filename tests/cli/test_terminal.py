@@ -82,7 +82,7 @@ def test_there_is_no_status_line_where_none_is_wanted(terminal: Terminal, option
 
 ON_A_TERMINAL = {
     "names": (["-i", "folder"], r"\x1b[31mred\x1b[0m\x0d.txt"),
-    "errors": (["-i", "folder", "-i", "bad"], r"\x1b[31mred\x1b[0m\x0d.txt: error[nul]"),
+    "errors": (["-i", "folder", "-i", "bad"], "error[nul]"),
     "cells": (["--csv", "-i", "table"], "red.txt"),
     "json": (["--csv", "-i", "table", "--json", "--merge"], "red"),
     "a text that is a file's name": (["\x1b[31mred.txt"], "red.txt is taken as the text itself"),
