@@ -26,6 +26,10 @@ KINDS = {
 }
 """The model of each pipeline, in the module of its name."""
 
+PRIMITIVES, LATEST = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"), 128
+"""Matrix products in bfloat16 keep what they prepared for each shape, up to 1024 shapes in each of two caches: half a
+gigabyte after some hundred texts of different lengths. A forward pass has some ten shapes, and few come again."""
+
 
 def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
     """Load the model of a run. ``watch`` is shown the torch module, before its first use.
@@ -86,6 +90,8 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
 def _prepare() -> None:
     """Everything is local from here on; a library must not look anything up, nor warn into a pipe."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for cache in PRIMITIVES:
+        os.environ.setdefault(cache, str(LATEST))
     os.environ["USE_HUB_KERNELS"] = "NO"  # kernels are code from the Hub
     import torch
     from transformers.utils import logging

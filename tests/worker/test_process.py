@@ -354,7 +354,7 @@ def test_a_worker_that_cannot_start(
     monkeypatch.setattr(connection, "_BOOT", "raise SystemExit(3)")
     done = cli("sentiment", "good", "-v")
     assert (done.code, done.out) == (0, "positive\t0.9896\n")
-    assert len(done.err.splitlines()) == 1
+    assert done.err.count("no worker could be started") == 1
     assert cli("sentiment", "good").err == ""
     assert cli("worker", "start").code == 7
 
