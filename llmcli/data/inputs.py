@@ -106,7 +106,14 @@ class _Written:
         if entry.is_dir(follow_symlinks=False):
             return identity_of_folder(Path(entry.path)) in self.folders
         found = identity(Path(entry.path))
-        return found is not None and found in self.files
+        return (found is not None and found in self.files) or _of_a_run(Path(entry.path))
+
+
+def _of_a_run(path: Path) -> bool:
+    """Whether a file is the journal of any run, or what such a run has not finished."""
+    if path.suffix == ".partial":
+        path = path.with_suffix(".journal")
+    return path.suffix == ".journal" and journal.ours(path)
 
 
 def identity_of_folder(path: Path) -> tuple[int, int] | None:

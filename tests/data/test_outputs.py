@@ -141,6 +141,14 @@ def test_a_folder_does_not_hold_what_is_written(cli, fake, tree):
         assert [json.loads(line)["id"] for line in (root / "out.jsonl").read_text().splitlines()] == ["a.txt", "b.txt"]
 
 
+def test_a_folder_does_not_hold_what_other_runs_left(cli, fake, tree):
+    tree({"a.txt": "good\n", "b.partial": "good"})
+    assert cli("sentiment", "--lines", "-i", "a.txt", "-o", "x").code == 0
+    Path("x").rename("x.partial")
+    done = cli("sentiment", "-i", ".", "--json")
+    assert [json.loads(line)["id"] for line in done.out.splitlines()] == ["a.txt", "b.partial"]
+
+
 def test_a_link_stays_one(cli, fake, tree):
     root = tree(
         {"x.txt": "good\n", "deep/real.txt": "old", "out.txt": "-> deep/real.txt", "new.txt": "-> deep/new.txt"}
