@@ -87,7 +87,7 @@ def user() -> Path:
 def cache() -> Path:
     """The cache folder, which is this process's own; it may not exist."""
     if override := os.environ.get("LLMCLI_CACHE_DIR"):
-        return Path(override) if os.path.isabs(override) else Caller.here().folder / override
+        return Path(override) if os.path.isabs(override) else (Caller.here().folder / override).resolve()
     return _xdg(os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", ""), ".cache") / "llmcli"
 
 

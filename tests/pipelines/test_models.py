@@ -307,10 +307,11 @@ def test_only_the_command_line_allows_a_pickle(cli, tmp_path: Path):
 
 
 def load(folder: Path):
+    from llmcli import tasks
     from llmcli.pipelines import load
     from llmcli.run import resolve
 
-    run = resolve.resolve("sentiment", {"model": str(folder), "dtype": "float32"})
+    run = resolve.resolve(tasks.get("sentiment"), {"model": str(folder), "dtype": "float32"})
     return load.load(run, report=lambda stage, share: None)
 
 
@@ -365,12 +366,15 @@ def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch
 def test_int8_weights_are_the_nearest_of_255(tiny_causal: Path):
     import torch
 
+    from llmcli import tasks
     from llmcli.pipelines import load
     from llmcli.pipelines.fast import fused
     from llmcli.run import resolve
 
     def loaded(quantize: str):
-        run = resolve.resolve("sentiment", {"model": str(tiny_causal), "quantize": quantize, "dtype": "float32"})
+        run = resolve.resolve(
+            tasks.get("sentiment"), {"model": str(tiny_causal), "quantize": quantize, "dtype": "float32"}
+        )
         return load.load(run, report=lambda stage, share: None).model
 
     plain, whole = loaded("none"), loaded("int8")

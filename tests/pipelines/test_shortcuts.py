@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from llmcli import tasks
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.run import resolve
+from llmcli.run.fingerprint import fingerprint
 from llmcli.text.prompts import Rendered
 from tests.support import Done, families, tiny
 
@@ -28,7 +30,7 @@ def saved(folder: Path, name: str, **sizes: Any) -> Path:
 def loaded(folder: Path, **flags: Any) -> Any:
     from llmcli.pipelines import load
 
-    run = resolve.resolve("sentiment", {"model": str(folder), **flags})
+    run = resolve.resolve(tasks.get("sentiment"), {"model": str(folder), **flags})
     return load.load(run, report=lambda stage, share: None)
 
 
@@ -184,10 +186,11 @@ def test_plain_answers_are_other_answers(checkpoint):
     from llmcli.worker.resident import _key
 
     usual, plain = (
-        resolve.resolve("sentiment", {"model": str(checkpoint("llama")), **flags}) for flags in ({}, {"plain": True})
+        resolve.resolve(tasks.get("sentiment"), {"model": str(checkpoint("llama")), **flags})
+        for flags in ({}, {"plain": True})
     )
     assert _key(usual) != _key(plain)
-    assert resolve.fingerprint(usual) != resolve.fingerprint(plain)
+    assert fingerprint(usual) != fingerprint(plain)
 
 
 @pytest.mark.parametrize("name", ["mamba", "deepseek-v3", "gpt-neo", "bamba"])

@@ -42,6 +42,7 @@ class Hub(ThreadingHTTPServer):
         self.slow: set[str] = set()
         """Files of which a byte comes now and then, for ever."""
         self.log: list[tuple[str, str]] = []
+        self.tokens: list[str] = []
 
     @property
     def files(self) -> list[str]:
@@ -69,6 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         path = self.path.partition("?")[0].strip("/")
         self.server.log.append((self.headers.get("Range", ""), path))
+        self.server.tokens.append(self.headers.get("Authorization", ""))
         parts = path.removeprefix("api/models/").split("/")
         repo = "/".join(parts[:2])
         if repo in self.server.refused or repo not in self.server.repos:
