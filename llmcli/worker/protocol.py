@@ -155,8 +155,8 @@ def pack_record(record: Record) -> Message:
 
 def unpack_record(packed: Mapping[str, Any]) -> Record:
     """The record that :func:`pack_record` took apart."""
-    path = packed["path"]
-    return Record(**{name: packed[name] for name in _RECORD}, path=Path(path) if path else None)
+    path, values = packed["path"], {name: packed[name] for name in _RECORD}
+    return Record(**values | {"shifts": tuple(values["shifts"])}, path=Path(path) if path else None)
 
 
 def pack_error(error: LlmcliError) -> Message:

@@ -53,6 +53,8 @@ def generated(hand: Any, text: str, **settings: Any) -> tuple[str, float]:
     """What transformers makes of a text, and its score."""
     import torch
 
+    from llmcli.pipelines.tokens import Encoder
+
     ids = tokenizer()(text, return_tensors="pt")["input_ids"]
     made = hand.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, **settings,
                          return_dict_in_generate=True, output_scores=True)  # fmt: skip
@@ -61,7 +63,7 @@ def generated(hand: Any, text: str, **settings: Any) -> tuple[str, float]:
     ends = ends if isinstance(ends, list) else [ends]
     end = next((place for place, token in enumerate(tokens) if token in ends), None)
     score = float(made.sequences_scores[0]) if settings.get("num_beams", 1) > 1 else 0.0
-    return tokenizer().decode(tokens[:end], skip_special_tokens=True), score
+    return Encoder(tokenizer()).decode(tokens[:end]), score
 
 
 def likelihoods(hand: Any, text: str, words: list[str]) -> list[list[float]]:

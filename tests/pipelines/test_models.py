@@ -20,6 +20,7 @@ def test_batched_greedy_equals_generate_by_hand(tiny_causal: Path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from llmcli.config.schemas import Generation
+    from llmcli.pipelines.tokens import Encoder
     from llmcli.text.prompts import Rendered
 
     model = load(tiny_causal)
@@ -34,7 +35,7 @@ def test_batched_greedy_equals_generate_by_hand(tiny_causal: Path):
         for text, completions in zip(TEXTS, made, strict=True):
             ids = tokenizer(prefix + text, return_tensors="pt")
             out = hand.generate(**ids, max_new_tokens=12, do_sample=False, num_beams=beams)
-            want = tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
+            want = Encoder(tokenizer).decode(out[0, ids["input_ids"].shape[1] :].tolist())
             assert completions[0].text == want
 
 
@@ -45,6 +46,7 @@ def test_rows_that_end_leave_the_batch_and_change_nothing(tiny_causal: Path, pre
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from llmcli.config.schemas import Generation
+    from llmcli.pipelines.tokens import Encoder
     from llmcli.text.prompts import Rendered
 
     hand = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
@@ -53,7 +55,7 @@ def test_rows_that_end_leave_the_batch_and_change_nothing(tiny_causal: Path, pre
     for text in TEXTS:
         ids = tokenizer(prefix + text, return_tensors="pt")
         made = hand.generate(**ids, max_new_tokens=60, do_sample=False)[0, ids["input_ids"].shape[1] :]
-        whole.append(tokenizer.decode(made, skip_special_tokens=True))
+        whole.append(Encoder(tokenizer).decode(made.tolist()))
     stop = ["y", "g", "\n"]
     expected = [text[: min((text.find(mark) for mark in stop if mark in text), default=None)] for text in whole]
     assert len({len(text) // 16 for text in expected}) > 1, "the rows end together: choose other stop strings"
