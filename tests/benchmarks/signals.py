@@ -19,8 +19,8 @@ from pathlib import Path
 from tests.support import tiny
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
-STARTUP = b"llmcli"
-"""What stands in every traceback of ours: one without it is of Python's own start, before any program can help."""
+BEGUN = b", in main\n"
+"""What stands in a traceback once the program has begun: before, Python starts and finds it, and INT shows one."""
 LINE = b"llmcli: "
 
 
@@ -89,7 +89,7 @@ def _end(call: list[str], chance: random.Random, seconds: float, whole: bytes) -
         wait = chance.uniform(0, 0.05)
     out, err = process.communicate(timeout=60)
     if not all(line.startswith(LINE) for line in err.splitlines()):
-        return "in Python's own start" if STARTUP not in err else f"WRONG {err[-300:]!r}"
+        return "before main()" if BEGUN not in err else f"WRONG {err[-300:]!r}"
     if -process.returncode in sent:
         return "died"
     if process.returncode == 0 and out == whole:
