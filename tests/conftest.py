@@ -30,6 +30,7 @@ def pytest_configure() -> None:
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """No test reads the user's configuration or leaves a worker; only real ones use the shared cache."""
     monkeypatch.setenv("LLMCLI_WORKER", "off")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # processes of other folders run this code, not the installed one
     monkeypatch.setenv("LLMCLI_CONFIG_DIR", str(tmp_path / "config"))
     if "real" not in request.fixturenames:
         monkeypatch.setenv("LLMCLI_CACHE_DIR", str(tmp_path / "cache"))

@@ -2,6 +2,9 @@
 
 Every answer is compared with the one made without the worker; some clients are killed in the middle of a request.
 Asks the embedded models; with ``--fake`` the fake model of the tests.
+
+``--lengths N [--model NAME]``: instead, N calls of all tasks in turn, each with a text of another length. What grows a
+call, or a length, shows in the worker's memory, which must be flat in the last half.
 """
 
 from __future__ import annotations
@@ -46,6 +49,20 @@ CASES = {
     "generate, streamed": Request("generate", TOKENS),
     "translate": Request("translate", TOKENS | {"options": {"to": "de"}}),
 }
+EACH: dict[str, dict[str, Any]] = {
+    "generate": {"generation": {"max_new_tokens": 8}},
+    "sentiment": {},
+    "translate": {"generation": {"max_new_tokens": 8}, "options": {"to": "fr"}},
+    "summarize": {"generation": {"max_new_tokens": 8}},
+    "classify": {"options": {"labels": "film,battery,weather"}},
+    "answer": {"options": {"question": "Who sleeps?"}},
+    "code": {"generation": {"max_new_tokens": 8}},
+}
+WORDS = "the cat sleeps on the old bridge near the river and the dog reads a long book about the sea".split()
+LONGEST = (5, 20, 80, 300)
+"""Words: a text has up to one of these numbers."""
+GROWTH = 1.05
+"""The most that memory may grow from the third quarter of the calls to the last."""
 Answer = list[Any]
 context = multiprocessing.get_context("fork")
 
@@ -56,10 +73,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--fake", action="store_true")
+    parser.add_argument("--lengths", type=int, default=0, metavar="CALLS")
+    parser.add_argument("--model")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         runtime = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+        if arguments.lengths:
+            sys.exit(_lengths(arguments.lengths, arguments.model))
         os.environ["LLMCLI_WORKER"] = "off"
         if arguments.fake:
             os.environ["LLMCLI_CACHE_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
@@ -71,6 +92,34 @@ def main() -> None:
         else:
             control.start(keep_alive=None, memory=None)
         sys.exit(_table(*_soak(arguments, expected), runtime=runtime))
+
+
+def _lengths(calls: int, model: str | None) -> int:
+    """Print the worker's memory as the calls go on; 1 where it grows."""
+    os.environ["LLMCLI_WORKER"] = "on"
+    control.start(keep_alive=-1, memory=None)
+    drawn, memory = random.Random(1), list[int]()
+    print("call\tmemory, MB")
+    try:
+        for number in range(calls):
+            task, settings = [*EACH.items()][number % len(EACH)]
+            text = " ".join(drawn.choices(WORDS, k=drawn.randint(1, drawn.choice(LONGEST)))) + "."
+            request = Request(task, settings | ({"model": model} if model else {}))
+            with (
+                progress.preparing({"quiet": True}) as report,
+                contextlib.closing(client.open_session(request, report).session) as session,
+            ):
+                assert isinstance(session, client.Remote)
+                list(runner.run(session, iter([Record(id=number, text=text)])))
+            memory.append(control.status()["memory"])
+            if number % max(calls // 12, 1) == 0:
+                print(f"{number}\t{memory[-1] / 1e6:.0f}", flush=True)
+    finally:
+        control.stop()
+    quarter = calls // 4
+    third, last = (sum(part) / quarter / 1e6 for part in (memory[-2 * quarter : -quarter], memory[-quarter:]))
+    print(f"third quarter\t{third:.0f}\nlast quarter\t{last:.0f}\nratio\t{last / third:.3f}\tgoal {GROWTH}")
+    return int(last > GROWTH * third)
 
 
 def _expected(fake: bool) -> dict[tuple[str, int], Answer]:
