@@ -100,7 +100,7 @@ class OutputOptions:
 
     output: Annotated[
         Path | None,
-        Option("--output", "-o", help="Write to this file (a folder when the input is one).",
+        Option("--output", "-o", help="Write to this file (a folder when the input is one); '-' is standard output.",
                rich_help_panel=OUTPUT, show_default=False),
     ] = None  # fmt: skip
     json: Annotated[

@@ -57,8 +57,8 @@ def _beginning(path: Path) -> bytes:
 
 
 def descriptor(path: Path) -> int | None:
-    """The number of the open file that a path such as ``/dev/stdout`` stands for; None for any other path."""
-    named = os.fspath(path)
+    """The number of the open file that a path such as ``/dev/stdout``, or ``-``, stands for; None for any other."""
+    named = "/dev/fd/1" if path == Path("-") else os.fspath(path)
     for _ in range(8):  # more links than lead to any descriptor
         if match := _DESCRIPTOR.fullmatch(named):
             return int(match[1])

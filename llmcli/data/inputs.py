@@ -55,7 +55,7 @@ def listed(run: RunOptions[Any], *, aside: Path | None = None) -> list[InputFile
             continue
         if path != STDIN:
             _try(path)
-        files.append(InputFile(path, Path(path.name), named=True))
+        files.append(InputFile(path, Path("stdin" if path == STDIN else path.name), named=True))
     return files
 
 

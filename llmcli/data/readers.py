@@ -39,7 +39,7 @@ def read(run: RunOptions[Any], files: Sequence[InputFile]) -> Iterator[Record]:
     if not files and text is not None and not piped:
         yield from _literal(text, by_line=run.format == "lines")
     else:
-        yield from _Reading(run, prompt=text).records(files or [InputFile(STDIN, STDIN, named=True)])
+        yield from _Reading(run, prompt=text).records(files or [InputFile(STDIN, Path("stdin"), named=True)])
 
 
 def count(run: RunOptions[Any], files: Sequence[InputFile]) -> int | None:
@@ -99,7 +99,7 @@ class _Reading:
             try:
                 if file.error is not None:
                     raise file.error
-                yield from self._stdin() if file.path == STDIN else self._file(file)
+                yield from self._stdin(file) if file.path == STDIN else self._file(file)
             except InputError as error:
                 if file.named:
                     raise
@@ -122,27 +122,26 @@ class _Reading:
                 if file.named:
                     raise
 
-    def _stdin(self) -> Iterator[Record]:
+    def _stdin(self, file: InputFile) -> Iterator[Record]:
         if sys.stdin is None:
             raise InputError("standard input is closed", code="no-input")
         if sys.stdin.isatty():
             raise UsageError("no text given", code="no-input", hint="give TEXT, -i FILE, or pipe text in; see --help")
-        descriptor = sys.stdin.fileno()
-        if self._format is None:
-            yield self._whole(Bytes(descriptor), Record(id=1, text="", where="stdin"))
-        else:
-            yield from self._rows(self._format, LineReader(descriptor), Record(id=1, text="", where="stdin"))
+        yield from self._read(sys.stdin.fileno(), Record(id=1, text="", where="stdin", within=file.within))
 
     def _file(self, file: InputFile) -> Iterator[Record]:
         empty = Record(id=file.id, text="", where=shown(file.path), path=file.path, within=file.within)
         try:
             with file.path.open("rb", buffering=0) as stream:
-                if self._format is None:
-                    yield self._whole(Bytes(stream.fileno()), empty)
-                else:
-                    yield from self._rows(self._format, LineReader(stream.fileno()), empty)
+                yield from self._read(stream.fileno(), empty)
         except OSError as error:
             raise unreadable(file.path, error) from error
+
+    def _read(self, descriptor: int, empty: Record) -> Iterator[Record]:
+        if self._format is None:
+            yield self._whole(Bytes(descriptor), empty)
+        else:
+            yield from self._rows(self._format, LineReader(descriptor), empty)
 
     def _rows(self, format: Format, lines: LineReader, empty: Record) -> Iterator[Record]:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmcli.config.run_config import RunOptions, ending, plain, real
+from llmcli.config.run_config import RunOptions, descriptor, ending, plain, real
 from llmcli.data import rendering
 from llmcli.data.inputs import STDIN, UNFINISHED, InputFile, identity, partial
 from llmcli.errors import UsageError, shown
@@ -29,7 +29,7 @@ def check(run: RunOptions[Any], files: Sequence[InputFile], *, aside: Path | Non
         if not plain(path) and (run.output.resume or run.output.retry_failed):
             raise UsageError(f"{shown(path)}: only a file can be resumed", hint="give -o FILE")
     read = _read(run, files)
-    if sys.stdout is not None and target is None and identity(1) in read:
+    if sys.stdout is not None and (target is None or descriptor(target) == 1) and identity(1) in read:
         raise UsageError("standard output is an input too", hint=ANOTHER)
     written: set[Path] = set()
     for path in _written(run, targets, files):
@@ -80,13 +80,14 @@ def _in_folder(run: RunOptions[Any], target: Path, files: Sequence[InputFile]) -
     written = rendering.output_format(run, target)
     unfinished: set[Path] = set()
     for file in files:
-        if file.error is None:
-            path = folder / rendering.file_name(file.within, written)
-            _check_free(path)
-            if not real(path.parent).is_relative_to(folder):
-                raise UsageError(f"{shown(path)}: a link leads out of the output folder", hint=ANOTHER)
-            unfinished.add(path.with_name(UNFINISHED))
-            yield path
+        if file.error is not None and written != "json":
+            continue  # nothing is written of it
+        path = folder / rendering.file_name(file.within, written)
+        _check_free(path)
+        if not real(path.parent).is_relative_to(folder):
+            raise UsageError(f"{shown(path)}: a link leads out of the output folder", hint=ANOTHER)
+        unfinished.add(path.with_name(UNFINISHED))
+        yield path
     yield from unfinished
 
 

@@ -175,6 +175,18 @@ def test_a_pipe_is_written_through(cli, fake, tree):
     assert cli("sentiment", "--lines", "-i", "x.txt", "-o", "pipe", "--resume").code == 2
 
 
+def test_a_dash_is_standard_output(cli, fake, tree):
+    root = tree({"docs/a.txt": "good"})
+    assert cli("sentiment", "--lines", "-o", "-", stdin="good\n").out == LABELLED
+    assert everything(root) == {"docs/a.txt": "good"}
+
+
+def test_standard_input_beside_a_folder(cli, fake, tree):
+    root = tree({"docs/a.txt": "good"})
+    assert cli("sentiment", "-i", "-", "-i", "docs", "-o", "out", stdin="good").code == 0
+    assert everything(root / "out") == {"a.txt": LABELLED, "stdin": LABELLED}
+
+
 HOSTILE = {
     "text": (["--lines", "--grep", "positive"], "good \x1b[31mred\x1b]0;title\x07 \x9b1m\n", "good red \n"),
     "csv": (["--csv"], "text,\x1b[2Jn\ngood,\x1b[31m1\n",
