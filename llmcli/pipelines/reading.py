@@ -76,7 +76,7 @@ class PlainReader:
             options = {"logits_to_keep": wanted} if self._keeps else {}
             with torch.inference_mode():
                 logits = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), **options).logits
-            found |= {place: row[len(row) - last[place] :] for place, row in zip(places, logits, strict=True)}
+            found |= {place: row[len(row) - last[place] :].clone() for place, row in zip(places, logits, strict=True)}
         return [found[place] for place in range(len(sequences))]
 
 
