@@ -5,6 +5,7 @@ flag > environment > user config > this model's settings for the task > task YAM
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -228,6 +229,12 @@ def _user(task: str) -> list[Layer]:
     if not path.is_file():
         return []
     user = load(UserConfig, path)
+    known = places.names("tasks")
+    for name in user.tasks:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(f"{path}: [tasks.{name}] there is no such task",
+                              hint=f"did you mean {close[0]}?" if close else f"tasks: {', '.join(known)}")  # fmt: skip
     general = {key: value for key, value in _dump(user).items() if key not in ("tasks", "worker")}
     layers = [Layer(str(path), general)]
     if task in user.tasks:

@@ -24,6 +24,9 @@ BAD = {
     "a list": ("- model", "[top level] must be a mapping"),
     "prompt without text": ("prompt: {example: 'x {answer}'}", "[prompt] example must hold {text} once"),
     "torn": ("model: [", "[line 1]"),
+    "a list as a key": ("? [a]\n: b", "[line 1] a key must be text"),
+    "a tag": ("model: !!python/object:os.system x", "[line 1] could not determine a constructor"),
+    "a date": ("model: 2020-01-01", "[model] must be text"),
 }
 
 
@@ -51,6 +54,14 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LLMCLI_MODEL", "gemma-3-270m")
     assert resolved() == ("gemma-3-270m", "environment")
     assert resolved(model="smollm2-135m-instruct") == ("smollm2-135m-instruct", "flag")
+
+
+def test_a_task_that_there_is_not(cli, fake, tmp_path: Path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("tasks: {sentimnt: {model: x}}")
+    done = cli("sentiment", "good")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "[tasks.sentimnt] there is no such task; did you mean sentiment?" in done.err
 
 
 def test_unknown_option_of_a_task(tmp_path: Path):
