@@ -14,6 +14,7 @@ import pytest
 from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.config.run_config import RunOptions, format_of
 from llmcli.data import inputs, readers
+from llmcli.data.lines import LINE_CAP
 from llmcli.run.records import Record, messages
 
 
@@ -49,6 +50,7 @@ TABLES: dict[str, tuple[str, dict[str, Any], list[tuple[Any, str]]]] = {
     "marks within quotes": ('id,"a;b;c;d",text\n1,x,good\n', {"format": "csv"}, [("1", "good")]),
     "sep=": ('sep=;\nid;text\n1;good, yes\n', {"format": "csv"}, [("1", "good, yes")]),
     "sep= with a mark and CRLF": ('\ufeffsep=|\r\nid|text\r\n1|good\r\n', {"format": "csv"}, [("1", "good")]),
+    "blank lines before the header": ("\n\nid,text\n\n1,good\n", {"format": "csv"}, [("1", "good")]),
     "blanks behind commas": ('id, text\n1, I love it\n2, "good, yes"\n', {"format": "csv"},
                              [("1", "I love it"), ("2", "good, yes")]),
     "no header": ("1,good\n2,bad\n", {"format": "csv", "columns": "id,text"}, [("1", "good"), ("2", "bad")]),
@@ -156,6 +158,11 @@ NO_TEXT = {
 def test_no_text(cli, fake, content: bytes, code: str, hint: str, arguments: list[str]):
     done = cli(*arguments, stdin=content)
     assert (done.code in (3, 5), f"error[{code}]" in done.err, hint in done.err) == (True, True, True), done.err
+
+
+def test_a_header_that_is_too_long(cli, fake):
+    done = cli("sentiment", "--csv", stdin=b"text," + b"x" * LINE_CAP + b"\ngood,1\n")
+    assert (done.code, done.out, "error[line-too-long]" in done.err) == (3, "", True)
 
 
 class TestSeveralFiles:

@@ -143,12 +143,12 @@ class Delimited:
         return table
 
     def _header(self, lines: LineReader) -> _Table:
-        raw, _ = lines.readline()
-        taken, mark = 1, self._source.delimiter
-        raw = raw.removeprefix(codecs.BOM_UTF8)
+        raw, taken = _first(lines)
+        mark = self._source.delimiter
         if said := _SEPARATOR.fullmatch(raw):
             mark = mark or said[1].decode("latin-1")
-            raw, taken = lines.readline()[0], 2
+            raw, more = _first(lines)
+            taken += more
         text = decode(raw)
         mark = mark or ("\t" if self._run.format == "tsv" else quoting.delimiter(text))
         table = _Table(mark, self._quoting(mark), [])
@@ -196,6 +196,19 @@ class Delimited:
                              hint=f"give --field, or --columns where there is no header; it has {known}")  # fmt: skip
         if len(set(columns)) < len(columns):
             raise InputError("two columns have one name", code="bad-csv")
+
+
+def _first(lines: LineReader) -> tuple[bytes, int]:
+    """The next line that is not blank, without a byte order mark, and how many it took. Raises InputError."""
+    taken = 0
+    while True:
+        raw, capped = lines.readline()
+        taken += 1
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+        if capped:
+            raise InputError(CAPPED, code="line-too-long")
+        if not raw or raw.strip():
+            return raw, taken
 
 
 def _quoted(lines: LineReader, raw: bytes) -> list[bytes]:
