@@ -21,7 +21,7 @@ def start(
     ] = None,
     memory: Annotated[
         float | None,
-        typer.Option(min=0.1, help="The most gigabytes of weights that stay loaded.",
+        typer.Option(min=0.1, help="Gigabytes of memory above which models are dropped, the oldest first.",
                      show_default="half of the machine's, or config.yaml"),
     ] = None,
 ) -> None:  # fmt: skip

@@ -165,7 +165,7 @@ class WorkerSettings(Strict):
     keep_alive: float = Field(300, ge=-1)
     """Idle seconds after which it stops; 0: with its last request, -1: never."""
     memory: float | None = Field(None, gt=0)
-    """The most gigabytes of weights that stay loaded; unset: half of the machine's memory."""
+    """Gigabytes of memory above which it drops models, the oldest first; unset: half of the machine's memory."""
 
 
 class UserConfig(Settings):

@@ -63,7 +63,12 @@ def _asked(channel: protocol.Channel) -> str:
     """Stop a worker that listens. Raises Broken."""
     with vitals.Process(channel.pid) as process:
         channel.send({"kind": "stop"})
-        connection.expect(channel, "stopping", timeout=protocol.FIRST)
+        try:
+            connection.expect(channel, "stopping", timeout=protocol.FIRST)
+        except Broken:
+            if not process.pid:
+                raise
+            return _killed(process)  # it may have let go of its lock already
         if not process.pid:
             _hangs_up(channel)
         elif not process.ended(timeout=PATIENCE):

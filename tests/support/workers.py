@@ -95,6 +95,19 @@ def mute() -> None:
     server.Server._talk = silent  # type: ignore[method-assign]
 
 
+def stops_midway() -> None:
+    """Lets go of its lock, and is stopped before it has said so."""
+    from llmcli.worker import server
+
+    retire = server.Server.retire
+
+    def stop(self: Any, why: str) -> None:
+        retire(self, why)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    server.Server.retire = stop  # type: ignore[method-assign]
+
+
 def out_of_memory() -> FakeModel:
     class Model(FakeModel):
         def choose(

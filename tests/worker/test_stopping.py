@@ -100,6 +100,12 @@ def test_what_is_said_to_be_killed_is_gone(cli: Callable[..., Done], place: Path
     assert cli("worker", "status").out == "no worker is running\n"
 
 
+def test_one_that_hangs_while_it_stops_is_killed(cli: Callable[..., Done], place: Path):
+    pid = workers.start("stops_midway")
+    assert cli("worker", "stop").out == f"the worker did not answer and was killed: pid {pid}\n"
+    assert all(stat[0] in "ZX" for stat in vitals._stats(pid))
+
+
 # Stopped and hanging workers; with these limits, who waits for a word waits for ever
 
 
