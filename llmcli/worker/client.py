@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llmcli import tasks
@@ -27,6 +29,8 @@ OPEN = 10.0
 """Seconds that a worker has to say what a command line means; it takes some milliseconds, and this process a second."""
 HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file")
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
+NEEDED = ("llmcli.data.readers", "llmcli.data.writer", "llmcli.run.runner")
+"""What every answer needs, besides the task."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,20 @@ def ask(arguments: Sequence[str]) -> Reply | Lost | None:
         if channel is None:
             return None
         if channel.hello["source"] == address.source():
-            message = _opened(channel, {"arguments": list(arguments)})
+            message = _opened(channel, {"arguments": list(arguments)}, meanwhile=partial(_import, arguments[0]))
             if message["kind"] != "unread":
                 return Reply(channel, message)
         channel.close()
     except (Broken, WorkerError) as error:
         return Lost(str(error))
     return None
+
+
+def _import(task: str) -> None:
+    """Import what the answer will need: both processes work at once."""
+    for module in NEEDED:
+        import_module(module)
+    tasks.get(task)
 
 
 def _here_alone(argument: str) -> bool:
@@ -176,7 +187,7 @@ def _reply(channel: Channel, request: Request) -> Reply:
     return Reply(channel, message)
 
 
-def _opened(channel: Channel, asked: Message) -> Message:
+def _opened(channel: Channel, asked: Message, *, meanwhile: Callable[[], None] | None = None) -> Message:
     """The reply to a command line: ``ready``, ``absent`` or ``unread``. Raises Broken, and the run's own errors."""
     try:
         caller = Caller.here()
@@ -184,6 +195,8 @@ def _opened(channel: Channel, asked: Message) -> Message:
         raise Broken(error.message) from error
     end = time.monotonic() + OPEN
     channel.send({"kind": "open", "folder": str(caller.folder), "environment": caller.environment, **asked})
+    if meanwhile is not None:
+        meanwhile()
     while (message := channel.receive())["kind"] == "busy":
         if time.monotonic() > end:
             raise Broken("it is busy")
