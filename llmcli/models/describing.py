@@ -11,7 +11,7 @@ from llmcli.config import places
 from llmcli.config.model_config import HubSource, License, ModelConfig, Pipeline, Source
 from llmcli.config.schemas import Generation, Prompt, Settings
 from llmcli.errors import ModelError, UsageError
-from llmcli.models import gguf_header, manifest, pairs, small_files, store
+from llmcli.models import checking, gguf_header, manifest, pairs, small_files, store
 from llmcli.text import languages
 
 Json = dict[str, Any]
@@ -125,7 +125,7 @@ def infer(folder: Path, *, name: str, source: Source, pipeline: Pipeline | None 
 
     Raises ModelError where ``config.json`` is missing, malformed, or names no head that a task can use.
     """
-    config = _config(folder)
+    config = checking.read_json(folder / "config.json")
     try:
         return _inferred(config, folder, {"name": name, "source": source, "pipeline": pipeline})
     except (AttributeError, TypeError, ValueError, UsageError) as error:
@@ -153,19 +153,6 @@ def _inferred(config: Json, folder: Path, found: Json) -> ModelConfig:
         **found, tasks=tasks, supported_tasks=able,
         **({"languages": read} if read == written else {"source_languages": read, "target_languages": written}),
     )  # fmt: skip
-
-
-def _config(folder: Path) -> Json:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ModelError(f"{folder}: no config.json: not a checkpoint", code="bad-model") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not readable as JSON", code="bad-model") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path}: not readable as JSON", code="bad-model")
-    return config
 
 
 def _pipeline(config: Json, folder: Path) -> Pipeline:

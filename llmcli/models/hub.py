@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fnmatch
-import json
 import os
 import re
 import shutil
@@ -91,7 +90,7 @@ def fetch(source: HubSource, folder: Path, *, report: Report) -> str:
                 _compare(folder / name, digests.get(name), source.repo)
                 done += sizes[name]
             if group is small:
-                _refuse_code(folder, source.repo)
+                _refuse_code(_config(folder, source.repo), source.repo)
                 checking.refuse(folder)
     return commit
 
@@ -110,7 +109,7 @@ def describe(source: HubSource, folder: Path) -> dict[str, str]:
         _download(source.repo, folder, commit, {name: here[name] for name in DESCRIBING if name in here})
         config = _config(folder, source.repo)
         if "auto_map" in config:
-            _refuse_code(folder, source.repo)
+            _refuse_code(config, source.repo)
         if config.get("model_type") == "marian" and "vocab.json" in here:
             _download(source.repo, folder, commit, {"vocab.json": here["vocab.json"]})
     shutil.rmtree(folder / ".cache", ignore_errors=True)
@@ -128,13 +127,11 @@ def _download(repo: str, folder: Path, commit: str, sizes: dict[str, int]) -> No
 
 
 def _config(folder: Path, repo: str) -> dict[str, Any]:
+    """What a repository says of its checkpoint."""
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        return checking.read_json(folder / "config.json")
+    except ModelError as error:  # it names the file in our store, which is none of the user's
         raise ModelError(f"{repo}: its config.json cannot be used", code="bad-model") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{repo}: its config.json cannot be used", code="bad-model")
-    return config
 
 
 def _file(place: HubSource, name: str, folder: Path, *, size: int, report: Callable[[int], None]) -> None:
@@ -215,15 +212,13 @@ def _like(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
-def _refuse_code(folder: Path, repo: str) -> None:
+def _refuse_code(config: dict[str, Any], repo: str) -> None:
     """A checkpoint that needs its own Python is not loaded: do not fetch it either."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    try:
-        config: Any = json.loads((folder / "config.json").read_bytes())
-        kind = config["model_type"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{repo}: its config.json cannot be used", code="bad-model") from error
+    kind = config.get("model_type")
+    if not isinstance(kind, str):
+        raise ModelError(f"{repo}: its config.json cannot be used", code="bad-model")
     if kind not in CONFIG_MAPPING_NAMES:
         raise ModelError(f"{repo}: refused: it needs Python code of its own", code="remote-code")
 

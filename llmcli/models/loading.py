@@ -39,14 +39,6 @@ def head(pipeline: str) -> Any:
     return getattr(transformers, HEADS[pipeline])
 
 
-def family(folder: Path) -> str:
-    """What transformers calls the kind of model. Raises ModelError."""
-    try:
-        return str(json.loads((folder / "config.json").read_bytes())["model_type"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ModelError(f"{folder}: config.json does not name its model_type", code="bad-model") from error
-
-
 def module(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoint) -> Any:
     """The torch module of a checkpoint, on its device.
 

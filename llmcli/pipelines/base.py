@@ -1,4 +1,4 @@
-"""What all checkpoints with a head of their own share; each overrides what it can do."""
+"""What the models of all pipelines share; each overrides what its checkpoint's head can do."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines import batching, scores
-from llmcli.pipelines.base import ROWS, TOKENS
+from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.choice import Choices
 from llmcli.pipelines.completion import Completions
@@ -25,15 +25,12 @@ from llmcli.text.prompts import Rendered
 R = TypeVar("R")
 
 
-class CausalModel:
-    """Implements :class:`llmcli.pipelines.protocol.Model`. ``plain``: without any shortcut."""
+class CausalModel(HeadModel):
+    """All that a model can do. ``plain``: without any shortcut."""
 
     def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None,
                  prefixes: Kept | None = None, plain: bool = False) -> None:  # fmt: skip
-        self.model = model
-        self.encoder = encoder
-        self.context_window = window
-        self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
+        super().__init__(model, encoder, window=window, batch_size=batch_size)
         if model.config.model_type in known.KEEPS_STATE:
             raise ModelError(f"transformers mixes the texts of {model.config.model_type} up", code="bad-model",
                              hint="give another --model")  # fmt: skip
@@ -42,14 +39,6 @@ class CausalModel:
         self._completions = Completions(model, encoder, self._prefixes)
         self._choices = Choices(self._reader)
         self._extraction = Extraction(encoder, self._reader)
-
-    def count(self, text: str) -> int:
-        """See Model."""
-        return len(self.encoder.ids(text))
-
-    def truncate(self, text: str, tokens: int) -> str:
-        """See Model."""
-        return self.encoder.truncate(text, tokens)
 
     def size(self, prompt: Rendered) -> int:
         """See Model."""

@@ -6,6 +6,7 @@ import gc
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ KINDS = {
 PRIMITIVES, LATEST = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"), 128
 """Matrix products in bfloat16 keep what they prepared for each shape, up to 1024 shapes in each of two caches: half a
 gigabyte after some hundred texts of different lengths. A forward pass has some ten shapes, and few come again."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Where a model runs, and in which numbers: ``dtype`` is torch's, ``int8`` tells whether weights are rounded."""
+
+    device: str
+    dtype: Any
+    int8: bool
 
 
 def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
@@ -62,7 +72,9 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
         renderer.start()  # it is ready when the weights are read
     stored = _stored(folder, config)
     weights = store.identity(config.model) if stored else ""
-    model, tokenizer = _read(folder, config, found, stored=stored, weights=weights)
+    form = _form(config, found)
+    tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
+    model = _module(folder, config, found, form, stored=stored, weights=weights)
     if watch is not None:
         watch(model)
     size = config.settings.batch_size
@@ -75,15 +87,14 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
     if config.model.pipeline == "causal" and stored:
         from llmcli.models import derived
 
-        form = "int8" if _quantized(folder, config, str(model.device.type)) else "whole"
-        facts = f"{weights} {model.dtype} {form} {model.device}"
+        facts = f"{weights} {model.dtype} {'int8' if form.int8 else 'whole'} {model.device}"
         options["prefixes"] = derived.Prefixes(stored, facts=facts)
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
     loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
-    form = ", int8" if _quantized(folder, config, str(model.device.type)) else ""
-    loaded.running = f"{folder}, {model.device}, {str(model.dtype).removeprefix('torch.')}{form}"
+    rounded = ", int8" if form.int8 else ""
+    loaded.running = f"{folder}, {model.device}, {str(model.dtype).removeprefix('torch.')}{rounded}"
     return loaded
 
 
@@ -107,19 +118,24 @@ def _kind(pipeline: str) -> Any:
     return getattr(module, KINDS[pipeline])
 
 
-def _read(folder: Path, config: AnyConfig, found: Checkpoint, *, stored: Path | None, weights: str) -> tuple[Any, Any]:
-    """The torch module and the tokenizer. One that is quantized is made of what the store keeps, where it can be."""
+def _form(config: AnyConfig, found: Checkpoint) -> _Form:
+    device = devices.pick(config.settings.device)
+    dtype = devices.dtype(config.settings.dtype, device)
+    return _Form(device, dtype, int8=_quantized(str(found.config.get("model_type")), config, device))
+
+
+def _module(
+    folder: Path, config: AnyConfig, found: Checkpoint, form: _Form, *, stored: Path | None, weights: str
+) -> Any:
+    """The torch module. One that is quantized is made of what the store keeps, where it can be."""
     from llmcli.pipelines.fast import quantization
 
     auto = loading.head(config.model.pipeline)
-    device = devices.pick(config.settings.device)
-    dtype, quantized = devices.dtype(config.settings.dtype, device), _quantized(folder, config, device)
-    tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
-    model = quantization.restored(stored, auto, dtype, weights=weights) if quantized else None
+    model = quantization.restored(stored, auto, form.dtype, weights=weights) if form.int8 else None
     if model is not None:
-        return model, tokenizer
-    model = loading.module(folder, auto, dtype=dtype, device=device, found=found)
-    return (quantization.int8(model, stored, weights=weights) if quantized else model), tokenizer
+        return model
+    model = loading.module(folder, auto, dtype=form.dtype, device=form.device, found=found)
+    return quantization.int8(model, stored, weights=weights) if form.int8 else model
 
 
 def _stored(folder: Path, config: AnyConfig) -> Path | None:
@@ -127,7 +143,7 @@ def _stored(folder: Path, config: AnyConfig) -> Path | None:
     return folder if store.folder(config.model.source, name=config.model.name) is not None else None
 
 
-def _quantized(folder: Path, config: AnyConfig, device: str) -> bool:
+def _quantized(family: str, config: AnyConfig, device: str) -> bool:
     """Whether to use int8 weights. Raises UsageError where there is no kernel for them, ModelError for a family whose
     answers they would change.
     """
@@ -143,7 +159,6 @@ def _quantized(folder: Path, config: AnyConfig, device: str) -> bool:
     chosen = config.model.pipeline == "causal" and device == "cpu" and config.settings.dtype in (None, "auto")
     if not (asked == "int8" or (asked == "auto" and chosen)):
         return False
-    family = loading.family(folder)
     if asked == "int8" and not known.int8(family):
         raise ModelError(f"8-bit weights are not known to suit {family}", code="no-int8",
                          hint="leave out --quantize int8")  # fmt: skip
