@@ -150,10 +150,5 @@ class RunConfig(RunOptions[OptionsT]):
 
         return self.settings.generation or Generation()
 
-    @property
-    def light(self) -> RunOptions[OptionsT]:
-        """Without model and settings: what another process needs to read and to write."""
-        return RunOptions(self.task, self.source, self.output, self.options, self.combine)
-
 
 AnyConfig = RunConfig[Any]

@@ -65,12 +65,13 @@ def unreadable(path: Path, error: OSError) -> InputError:
 
 
 def identity(path: Path | int) -> tuple[int, int] | None:
-    """What tells a file, or a pipe, from others, however it is called; None where there is none."""
+    """What tells a file, a folder or a pipe from others, however it is called; None where there is none."""
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode) else None
+    tells = any(kind(found.st_mode) for kind in (stat.S_ISREG, stat.S_ISDIR, stat.S_ISFIFO))
+    return (found.st_dev, found.st_ino) if tells else None
 
 
 def partial(target: Path) -> Path:
@@ -97,14 +98,14 @@ class _Written:
         place = run.journal
         ours = place is not None and journal.ours(place)
         targets = [real(target) for target in (run.output.output, aside) if target is not None and plain(target)]
-        self.folders = [identity_of_folder(target) for target in targets] if run.into_folder else []
+        self.folders = [identity(target) for target in targets] if run.into_folder else []
         paths = [*map(partial, targets), *([place] if place else []), *(targets if ours else [])]
         self.files = {identity(path) for path in paths} | ({identity(1)} if sys.stdout is not None else set())
 
     def has(self, entry: os.DirEntry[str]) -> bool:
         """Whether it is written by the run, and not for it to read."""
         if entry.is_dir(follow_symlinks=False):
-            return identity_of_folder(Path(entry.path)) in self.folders
+            return identity(Path(entry.path)) in self.folders
         found = identity(Path(entry.path))
         return (found is not None and found in self.files) or _of_a_run(Path(entry.path))
 
@@ -114,15 +115,6 @@ def _of_a_run(path: Path) -> bool:
     if path.suffix == ".partial":
         path = path.with_suffix(".journal")
     return path.suffix == ".journal" and journal.ours(path)
-
-
-def identity_of_folder(path: Path) -> tuple[int, int] | None:
-    """As :func:`identity`, of a folder."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _folder(path: Path, pattern: str, written: _Written) -> list[InputFile]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmcli.errors import ConfigError, GenerationError
-from llmcli.text.echoes import Example, echoes
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
@@ -70,6 +69,8 @@ def _messages(instruction: str, shots: list[tuple[str, str]], row: str) -> list[
 
 def check_own(answer: str, *, source: str, prompt: Prompt) -> None:
     """Raise GenerationError where an answer is a piece of the prompt's own examples."""
+    from llmcli.text.echoes import Example, echoes  # only where a model is: a client of the worker has none
+
     examples = (Example(shot.get("text", ""), shot.get("answer", "")) for shot in prompt.examples)
     if echoes(answer, source=source, examples=examples):
         raise GenerationError("the model repeated an example of its prompt", code="echo", hint="try another --model")

@@ -5,14 +5,11 @@ A new format is a file here, a line in FORMATS, and its name among those of ``--
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, Protocol
 
 from llmcli.config.run_config import RunOptions
-from llmcli.data.formats.array import Array
-from llmcli.data.formats.delimited import Delimited
-from llmcli.data.formats.jsonl import Jsonl
-from llmcli.data.formats.plain import Lines
 from llmcli.data.lines import LineReader
 from llmcli.run.records import Record
 
@@ -32,15 +29,18 @@ class Format(Protocol):
         """The records of a file, in order, one a row. Raises as :meth:`prepare` does."""
 
 
-FORMATS: dict[str, Callable[[RunOptions[Any]], Format]] = {
-    "lines": Lines,
-    "jsonl": Jsonl,
-    "json": Array,
-    "csv": Delimited,
-    "tsv": Delimited,
+FORMATS = {
+    "lines": "plain.Lines",
+    "jsonl": "jsonl.Jsonl",
+    "json": "array.Array",
+    "csv": "delimited.Delimited",
+    "tsv": "delimited.Delimited",
 }
+"""The module and the class of each; a run imports that of its own."""
 
 
 def reader(run: RunOptions[Any]) -> Format:
     """What reads the rows of a run."""
-    return FORMATS[run.format](run)
+    module, _, name = FORMATS[run.format].partition(".")
+    made: Format = getattr(import_module(f"{__name__}.{module}"), name)(run)
+    return made
