@@ -1,0 +1,32 @@
+"""Documents taken apart: which spans are text to translate, and everything else as it is. No model, no files.
+
+A new format is a file here with ``read(text, target=...)``, a line in FORMATS, and its name among those of
+``--format``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from llmcli.text.documents.segments import Document
+
+FORMATS = {
+    "markdown": "markdown", "html": "html", "srt": "subtitles", "vtt": "subtitles", "po": "gettext",
+    "json-strings": "json_strings", "yaml": "yaml_strings",
+}  # fmt: skip
+"""The module of each; only what is read is imported."""
+ENDINGS = {
+    ".md": "markdown", ".markdown": "markdown", ".mdown": "markdown", ".html": "html", ".htm": "html",
+    ".xhtml": "html", ".srt": "srt", ".vtt": "vtt", ".po": "po", ".pot": "po", ".json": "json-strings",
+    ".yaml": "yaml", ".yml": "yaml",
+}  # fmt: skip
+"""Formats by the ending of a file; other files are plain text."""
+
+
+def read(text: str, *, format: str, target: str) -> Document:
+    """Take a document apart. ``target`` is the language that it is translated to.
+
+    Raises InputError where the text is not of its format.
+    """
+    document: Document = import_module(f"{__name__}.{FORMATS[format]}").read(text, target=target)
+    return document
