@@ -134,7 +134,7 @@ class Rows:
         self._start = self._said = self._since = time.monotonic()
         self._rate = Rate(self._start)
         self._read, self._working = 0, False
-        self.rows = self.failed = self.failed_anew = self.tokens = 0
+        self.rows = self.failed = self.failed_anew = self.unsound = self.tokens = 0
 
     def __enter__(self) -> Rows:
         self._report.work = self.text
@@ -159,6 +159,7 @@ class Rows:
         now = time.monotonic()
         self.rows += 1
         self.failed += result.error is not None
+        self.unsound += result.unsound
         self.failed_anew += result.error is not None and not result.resumed
         self.tokens += result.input_tokens + result.output_tokens
         if result.resumed:

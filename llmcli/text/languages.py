@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llmcli.errors import InputError, UsageError
@@ -136,6 +137,11 @@ def _macro(code: str) -> str:
     return {"no": "nb", "cmn": "zh", "fil": "tl"}.get(code, code)
 
 
+def base(tag: str) -> str:
+    """The language of a tag, without script and region."""
+    return tag.partition("-")[0]
+
+
 def name(code: str) -> str:
     """The English name of a language."""
     if code in COMMON:
@@ -151,17 +157,31 @@ def listed(codes: Sequence[str], most: int = 20) -> str:
     return (", ".join(codes[:most]) or "none") + more
 
 
-def detect(text: str, allowed: Sequence[str]) -> str:
-    """The language of a text, among those allowed. Raises InputError where it cannot be told.
+@dataclass(frozen=True)
+class Detected:
+    """A language, as a BCP-47 code, and how probable it is (0-1)."""
+
+    code: str
+    probability: float
+
+
+def told(text: str, allowed: Sequence[str]) -> Detected:
+    """The likeliest language of a text, among those allowed. Raises InputError for a text without letters.
 
     Method: py3langid, the maintained fork of langid.py (Lui and Baldwin, ACL 2012).
     """
     if not any(character.isalpha() for character in text):
         raise InputError("the text has no letters to tell its language by", code="no-language", hint="give --from")
-    code, score = _identifier(tuple(sorted(allowed))).classify(text[:4000])
-    if float(score) < CERTAIN:
+    code, score = _identifier(tuple(sorted(set(allowed)))).classify(text[:4000])
+    return Detected(_macro(str(code)), float(score))
+
+
+def detect(text: str, allowed: Sequence[str]) -> str:
+    """The language of a text, among those allowed. Raises InputError where it cannot be told."""
+    found = told(text, allowed)
+    if found.probability < CERTAIN:
         raise InputError("cannot tell the text's language", code="no-language", hint="give --from")
-    return _macro(str(code))
+    return found.code
 
 
 @functools.lru_cache(maxsize=4)

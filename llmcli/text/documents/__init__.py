@@ -11,7 +11,7 @@ from importlib import import_module
 from llmcli.text.documents.segments import Document
 
 FORMATS = {
-    "markdown": "markdown", "html": "html", "srt": "subtitles", "vtt": "subtitles", "po": "gettext",
+    "text": "plain", "markdown": "markdown", "html": "html", "srt": "subtitles", "vtt": "subtitles", "po": "gettext",
     "json-strings": "json_strings", "yaml": "yaml_strings",
 }  # fmt: skip
 """The module of each; only what is read is imported."""
@@ -21,6 +21,18 @@ ENDINGS = {
     ".yaml": "yaml", ".yml": "yaml",
 }  # fmt: skip
 """Formats by the ending of a file; other files are plain text."""
+NO_TEXT = frozenset(
+    {".css", ".scss", ".less", ".js", ".mjs", ".cjs", ".ts", ".jsx", ".tsx", ".py", ".pyi", ".sh", ".bat", ".c", ".h",
+     ".cpp", ".hpp", ".java", ".go", ".rs", ".rb", ".php", ".sql", ".svg", ".toml", ".ini", ".cfg", ".lock", ".map",
+     ".csv", ".tsv", ".tex", ".bib"}
+)  # fmt: skip
+"""Endings of files that stand among documents, and are none."""
+
+
+def format_of(name: str) -> str:
+    """The format of a document, by its file's name; empty for a file that is none."""
+    ending = name[name.rfind(".") :].lower() if "." in name else ""
+    return "" if ending in NO_TEXT else ENDINGS.get(ending, "text")
 
 
 def read(text: str, *, format: str, target: str) -> Document:

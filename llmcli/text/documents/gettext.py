@@ -72,6 +72,29 @@ def read(text: str, *, target: str) -> Document:
     return Document(segments, fixed)
 
 
+@dataclass(frozen=True)
+class Translation:
+    """A text of an entry, its translation, and the line of the latter."""
+
+    text: str
+    translation: str
+    line: int
+
+
+def translations(text: str) -> list[Translation]:
+    """The translated entries of a file: its texts and what they are in the other language."""
+    found = []
+    for entry in _entries(text):
+        forms = entry.forms
+        if not entry.says.get("msgid") or entry.fuzzy or not any(entry.says[name] for name in forms):
+            continue
+        for place, name in enumerate(forms):
+            own = entry.says.get("msgid_plural", "") if place else ""
+            line = text.count("\n", 0, entry.strings[name].start) + 1
+            found.append(Translation(own or entry.says["msgid"], entry.says[name], line))
+    return found
+
+
 def plural_rule(language: str) -> str:
     """The header's value for a language."""
     region = language.replace("-", "_")

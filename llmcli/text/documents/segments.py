@@ -62,8 +62,10 @@ def replacing(span: Span, write: Callable[[str], str] = str) -> Write:
     return lambda translation: [Edit(span, write(translation))]
 
 
-def splice(text: str, edits: Iterable[Edit], *, within: Iterable[tuple[Span, Edit]] = ()) -> str:
-    """A text with its edits made; whatever they do not cover is as it was.
+def splice(
+    text: str, edits: Iterable[Edit], *, within: Iterable[tuple[Span, Edit]] = (), start: int = 0
+) -> str:  # fmt: skip
+    """A text, from ``start`` on, with its edits made; whatever they do not cover is as it was.
 
     ``within``: edits in a mark that another edit may have carried elsewhere; where it is gone, so are they.
     """
@@ -72,7 +74,7 @@ def splice(text: str, edits: Iterable[Edit], *, within: Iterable[tuple[Span, Edi
     for mark, edit in within:
         inner.setdefault(mark, []).append(edit)
     marks = {mark: splice(text[: mark.end], some)[mark.start :] for mark, some in inner.items()}
-    made, at = [], 0
+    made, at = [], start
     alone = [Edit(mark, new) for mark, new in marks.items() if not any(edit.span.holds(mark) for edit in outer)]
     for edit in sorted([*outer, *alone], key=lambda edit: (edit.span.start, edit.span.end)):
         new = edit.text

@@ -32,6 +32,14 @@ def read(text: str, *, target: str) -> Document:
     return Document([_segment(text, group) for group in _sentences(text, list(_lines(text))) if _words(text, group)])
 
 
+def cues(text: str) -> Document:
+    """Each cue by itself, as translators see them."""
+    groups: dict[int, list[Line]] = {}
+    for line in _lines(text):
+        groups.setdefault(line.cue, []).append(line)
+    return Document([_segment(text, group) for group in groups.values()])
+
+
 def _words(text: str, group: Sequence[Line]) -> bool:
     return has_words(TAG.sub("", "".join(text[line.span.start : line.span.end] for line in group)))
 
