@@ -25,8 +25,8 @@ SMALL = 12
 """The largest number that a translation may well spell as a word."""
 AGAIN = 4
 """How often in a row a phrase stands in a text that does not end."""
-LETTERS, CERTAIN = 24, 0.9
-"""Letters of a text whose language can be told, and how sure one must be that it is another."""
+LETTERS, UNLIKELY = 24, 0.05
+"""Letters of a text whose language can be told, and how unlikely the target, or one near it, is where it is another."""
 _NEAR = ({"da", "nb", "nn", "no", "sv"}, {"hr", "sr", "bs", "sl", "mk", "bg"}, {"cs", "sk"}, {"id", "ms", "jv"},
          {"es", "pt", "gl", "ca", "it", "oc", "an"}, {"ru", "uk", "be", "bg"}, {"de", "nl", "lb", "af"},
          {"hi", "mr", "ne"}, {"ar", "fa", "ur"}, {"zh", "ja"})  # fmt: skip
@@ -258,10 +258,10 @@ def _language(pair: Pair) -> Iterator[Fault]:
     text = pair.words[1]
     if sum(map(str.isalpha, text)) < LETTERS / (DENSE if _CJK.search(text) else 1):
         return
-    found = languages.told(text, [*languages.COMMON, pair.target_language])
-    same = found.code == pair.target_language or any({found.code, pair.target_language} <= near for near in _NEAR)
-    if not same and found.probability >= CERTAIN:
-        yield Fault("language", f"it looks like {languages.name(found.code)}")
+    likely = languages.likely(text, [*languages.COMMON, pair.target_language])
+    near = {pair.target_language}.union(*(some for some in _NEAR if pair.target_language in some))
+    if pair.target_language in likely and sum(likely.get(code, 0.0) for code in near) < UNLIKELY:
+        yield Fault("language", f"it looks like {languages.name(next(iter(likely)))}")
 
 
 def _glossary(pair: Pair) -> Iterator[Fault]:

@@ -176,6 +176,12 @@ def told(text: str, allowed: Sequence[str]) -> Detected:
     return Detected(_macro(str(code)), float(score))
 
 
+def likely(text: str, allowed: Sequence[str]) -> dict[str, float]:
+    """The probability of each language that a text may be in, the likeliest first."""
+    ranked = _identifier(tuple(sorted(set(allowed)))).rank(text[:4000])
+    return {_macro(str(code)): float(score) for code, score in ranked}
+
+
 def detect(text: str, allowed: Sequence[str]) -> str:
     """The language of a text, among those allowed. Raises InputError where it cannot be told."""
     found = told(text, allowed)

@@ -70,6 +70,8 @@ _LINK_END = re.compile(
     r"|\]\[[^\[\]]*\]"
 )
 _EMPHASIS = re.compile(r"\*{1,3}|_{1,3}|~~")
+_ESCAPED_FIRST = re.compile(r"\\[<\[\]]")
+"""Escapes of what would begin a tag or a link."""
 _ESCAPE = re.compile(r"\\[!-/:-@\[-`{-~]")
 _KNOWN_TAG = re.compile(
     r"</?(?:a|abbr|b|big|bdi|bdo|br|cite|code|del|dfn|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|pre|q|s|samp|small|"
@@ -97,6 +99,7 @@ class _Scan:
             self._each(_CODE_SPAN, Kind.NOUN, "code")
         if self._syntax == "markdown":
             self._each(_MATH, Kind.NOUN, "math")
+            self._signs(_ESCAPED_FIRST, "escape", lambda raw: raw[1:])
         if "<" in self._text:
             self._elements()
         if self._syntax == "markdown":
