@@ -41,7 +41,7 @@ class Mark:
 
 
 _FILES = "py|js|ts|md|txt|rst|html?|css|json|ya?ml|toml|ini|cfg|conf|csv|tsv|xml|sh|bat|exe|zip|gz|tar|pdf|png|jpe?g|gif|svg|log|c|cpp|h|hpp|java|rb|go|rs|php|sql|po|pot|mo|srt|vtt|docx?|xlsx?|pptx?|ipynb|lock|env|so|dll|whl"  # noqa: E501
-_FORMAT = r"(?:[-+0#]*(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:hh|h|ll|l|L|z|j|t|q)?[sdiuoxXfFeEgGcpn@])"
+_FORMAT = r"(?:[-+0#]*(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:hh|h|ll|l|L|z|j|t|q)?[sdiuoxXfFeEgGcpnra@])"
 _ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]*|#\d+|#[xX][0-9A-Fa-f]+);"
 _NOUNS = {
     "url": r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"'`|\\^{}\[\]()]*(?:\([^\s<>\"'`()]*\)[^\s<>\"'`|\\^{}\[\]()]*)*(?<![.,;:!?…*_])"

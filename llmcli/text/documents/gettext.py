@@ -62,11 +62,13 @@ def read(text: str, *, target: str) -> Document:
     segments: list[Segment] = []
     fixed: list[Edit] = []
     count = _count(plural_rule(target))
-    for entry in _entries(text):
+    entries = list(_entries(text))
+    plurals = any("msgid_plural" in entry.says for entry in entries)
+    for entry in entries:
         if "msgid" not in entry.says:
             continue
         if entry.says["msgid"] == "" and "msgctxt" not in entry.says:
-            fixed += _header(text, entry, target)
+            fixed += _header(text, entry, target, plurals=plurals)
         elif entry.fuzzy or not any(entry.says[name] for name in entry.forms):
             segments += _open(text, entry, count)
     return Document(segments, fixed)
@@ -212,8 +214,8 @@ def _wrapped(line: str) -> list[str]:
     return [*parts, rest]
 
 
-def _header(text: str, entry: Entry, target: str) -> Iterator[Edit]:
-    """The header's language and plural rule, where there are such lines."""
+def _header(text: str, entry: Entry, target: str, *, plurals: bool) -> Iterator[Edit]:
+    """The header's language, and its plural rule: that is added where it is missing and needed."""
     form = next(iter(entry.forms), None)
     if form is None:
         return
@@ -226,3 +228,6 @@ def _header(text: str, entry: Entry, target: str) -> Iterator[Edit]:
         same = re.sub(r'["\s()]', "", plural[1]).removesuffix(";") == re.sub(r"[\s()]", "", rule).removesuffix(";")
         if not same:
             yield Edit(Span(span.start + plural.start(1), span.start + plural.end(1)), rule)
+    elif plurals and entry.says[form].endswith("\n"):
+        line_break = "\r\n" if "\r\n" in text else "\n"
+        yield Edit(Span(span.end, span.end), f'{line_break}"Plural-Forms: {rule}\\n"')

@@ -107,6 +107,10 @@ SPLICED = {
     "quotes in an attribute": ("html", '<img alt="a">', '<img alt="A">'),
     "plural forms": ("po", 'msgid "a"\nmsgid_plural "b"\nmsgstr[0] ""\nmsgstr[1] ""\n',
                      'msgid "a"\nmsgid_plural "b"\nmsgstr[0] "A"\nmsgstr[1] "B"\n'),
+    "a plural rule that is missing": (
+        "po", 'msgid ""\nmsgstr "X: y\\n"\n\nmsgid "1"\nmsgid_plural "2"\nmsgstr[0] ""\nmsgstr[1] ""\n',
+        'msgid ""\nmsgstr "X: y\\n"\n"Plural-Forms: nplurals=2; plural=(n != 1);\\n"\n\nmsgid "1"\nmsgid_plural "2"\n'
+        'msgstr[0] ""\nmsgstr[1] ""\n'),
     "a fuzzy one": ("po", '#, fuzzy\nmsgid "a"\nmsgstr "x"\n', '#, fuzzy\nmsgid "a"\nmsgstr "A"\n'),
     "an old one": ("po", '#~ msgid "a"\n#~ msgstr ""\n', '#~ msgid "a"\n#~ msgstr ""\n'),
     "a byte order mark": ("json-strings", '\ufeff{"a": "b"}', '\ufeff{"a": "B"}'),
