@@ -127,9 +127,9 @@ def same(text: str, result: str, format: str) -> str:
 def rows(paths: list[Path], translate: str, flags: list[str]) -> Iterator[Row]:
     for path in paths:
         text = path.read_bytes().decode("utf-8", "replace")
-        format = documents.format_of(path.name) or "text"
+        kind = documents.format_of(path.name) or "text"
         begun = time.monotonic()
-        result, segments = made(text, format)
+        result, segments = made(text, kind)
         reported = ""
         if translate:
             begun = time.monotonic()
@@ -140,12 +140,12 @@ def rows(paths: list[Path], translate: str, flags: list[str]) -> Iterator[Row]:
             row = json.loads(done.stdout) if done.stdout else {"text": text, "checks": [], "error": done.stderr}
             result = row.get("text", text)
             faults = Counter(fault["check"] for fault in row.get("checks", []))
-            silent = lost(text, result, format) - sum(faults.values())
+            silent = lost(text, result, kind) - sum(faults.values())
             reported = f"{dict(faults)}, {max(silent, 0)} silent" if "error" not in row else str(row["error"])[:90]
         seconds = time.monotonic() - begun
         count = sum(len(marks(segment.text, syntax=segment.syntax)) for segment in segments)
-        whole = "equal" if outside(text, format, result) else "DIFFERS"
-        yield Row(path.name, len(segments), count, whole, same(text, result, format), seconds, reported)
+        whole = "equal" if outside(text, kind, result) else "DIFFERS"
+        yield Row(path.name, len(segments), count, whole, same(text, result, kind), seconds, reported)
 
 
 def lost(text: str, result: str, format: str) -> int:
