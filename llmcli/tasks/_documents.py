@@ -205,7 +205,7 @@ class Documents:
         return Result(
             record.id,
             {"text": self._spliced(opened, 0, len(opened.text)), "source": first.fields["source"] if first else "",
-             "target": self._target, "checks": faults},
+             "target": first.fields["target"] if first else self._target, "checks": faults},
             model=own[0].model if own else "",
             input_tokens=sum(answer.input_tokens for answer in own),
             output_tokens=sum(answer.output_tokens for answer in own),

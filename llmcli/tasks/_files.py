@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,31 +22,20 @@ if TYPE_CHECKING:
     from llmcli.config.run_config import RunOptions
     from llmcli.pipelines.protocol import Emit
 
-Target = Callable[[Any], str]
 
-
-def assemble(run: RunOptions[Any], *, target: Target) -> Assembly | None:
-    """What takes the records of a run apart; None where its rows are answered as they are."""
+def assemble(run: RunOptions[Any], *, target: str) -> Assembly | None:
+    """What takes the records of a run apart; None where its rows are answered as they are. ``target``: as asked for."""
     options = run.options
     if options.detect:
         return Detecting()
     if options.check:
-        return Checking(run, target(run))
+        if not target:
+            raise UsageError("no target language", hint="give --to LANG, for example --to fr")
+        return Checking(run, target)
     if run.format != "text" and options.memory is None:
         return None
-    language = _chosen(run, target)
-    kept = Remembering(options.memory, run, language) if options.memory is not None else None
-    return Documents(run, target=language, strict=options.strict, remembered=kept)
-
-
-def _chosen(run: RunOptions[Any], target: Target) -> str:
-    """The target language; empty where only the model's own settings, which a worker has, tell it."""
-    try:
-        return target(run)
-    except UsageError:
-        if run.options.to:
-            raise
-        return ""
+    kept = Remembering(options.memory, run, target) if options.memory is not None else None
+    return Documents(run, target=target, strict=options.strict, remembered=kept)
 
 
 def _read(path: Path) -> str:

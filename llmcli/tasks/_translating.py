@@ -174,8 +174,8 @@ class Translator:
         return [answers[wording] for wording in wordings]
 
     def _echoes(self, beam: Completion, wording: Wording, prompt: Prompt) -> bool:
-        shots = (Example(shot[wording.source], shot[self.target]) for shot in
-                 _shots(prompt, wording.source, self.target))  # fmt: skip
+        shots = (Example(shot[wording.source], shot[languages.base(self.target)]) for shot in
+                 _shots(prompt, wording.source, languages.base(self.target)))  # fmt: skip
         return echoes(beam.text, source=wording.text, examples=shots)
 
     def _reranked(
@@ -203,7 +203,8 @@ class Translator:
 
 def render(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
     """The prompt of a sentence: examples are parallel sentences, of which those in both languages are shown."""
-    shots = [{"text": shot[source], "answer": shot[target]} for shot in _shots(prompt, source, target)]
+    one, other = languages.base(source), languages.base(target)
+    shots = [{"text": shot[one], "answer": shot[other]} for shot in _shots(prompt, one, other)]
     names = {"source": languages.name(source), "target": languages.name(target)}
     rendered = prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
     return replace(rendered, source=source, target=target)

@@ -129,14 +129,20 @@ def answer(
     return [results[index] for index in range(len(records))]
 
 
-def _target(run: RunOptions[Options]) -> str:
-    only: Sequence[str] = getattr(getattr(run, "model", None), "target_languages", ())
-    name = run.options.to or (only[0] if len(only) == 1 else "")
+def _target(config: RunConfig[Options]) -> str:
+    """The target language as far as the model tells its scripts and regions apart."""
+    only = config.model.target_languages
+    name = config.options.to or (only[0] if len(only) == 1 else "")
     if not name:
         raise UsageError("no target language", hint="give --to LANG, for example --to fr")
-    target = languages.parse(name)
+    return languages.variant(_wanted(config, name), config.model.targets)
+
+
+def _wanted(run: RunOptions[Options], name: str) -> str:
+    """The target language as it was asked for, with its script and region."""
+    target = languages.tag(name)
     source = run.options.from_
-    if source not in (None, "auto") and languages.parse(str(source)) == target:
+    if source not in (None, "auto") and languages.parse(str(source)) == target:  # zh to zh-Hant is a translation
         raise UsageError(f"source and target are both {languages.name(target)}")
     return target
 
@@ -227,6 +233,9 @@ def _result(row: Row, target: str, made: Iterator[Translated], config: RunConfig
     notices = [] if row.source != target else [f"{place} is in {languages.name(target)} already: passed through"]
     if any(completion.finish_reason == UNTRANSLATED for completion in used):
         notices.append(f"{place}: the model had no translation of its own for some sentences: they are as they were")
+    wanted = languages.tag(config.options.to) if config.options.to and "-" not in target else target
+    if wanted != target and used:
+        notices.append(f"{config.model.name} does not tell {wanted} from other {languages.name(target)}")
     weak = [languages.name(code) for code in (row.source, target) if code in config.model.weak_languages]
     if weak and used:
         notices.append(f"{config.model.name} is weak in {' and '.join(weak)}: check the translation")
@@ -241,12 +250,12 @@ def _result(row: Row, target: str, made: Iterator[Translated], config: RunConfig
 
 def _together(pieces: Sequence[tuple[Sentence, str]], target: str) -> str:
     """Sentences one behind the other, with blanks between them where the target language has such."""
-    text = ""
+    text, unspaced = "", languages.base(target) in languages.UNSPACED
     for place, (sentence, translation) in enumerate(pieces):
         whole = sentence.whole(translation)
         if place:
-            text = text.rstrip(" ") if target in languages.UNSPACED else text
-            spaced = target in languages.UNSPACED or text[-1:].isspace() or whole[:1].isspace()
+            text = text.rstrip(" ") if unspaced else text
+            spaced = unspaced or text[-1:].isspace() or whole[:1].isspace()
             text += "" if spaced else " "
         text += whole
     return text
@@ -282,7 +291,7 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
 
 def assemble(run: RunOptions[Options]) -> Assembly | None:
     """What takes the run's documents apart. Raises UsageError, InputError for its other files."""
-    return _files.assemble(run, target=_target)
+    return _files.assemble(run, target=_wanted(run, run.options.to) if run.options.to else "")
 
 
 def routes(run: RunOptions[Options]) -> Routes:

@@ -52,6 +52,34 @@ def parse(name: str) -> str:
     return _macro(language)
 
 
+def tag(name: str) -> str:
+    """The BCP-47 tag of a language, with the script or region that is named: ``zh-Hant``, ``pt-BR``, ``sr-Latn``.
+
+    Raises UsageError as :func:`parse` does.
+    """
+    import langcodes
+
+    language = parse(name)
+    try:
+        found = langcodes.Language.get(name.strip(), normalize=True)
+    except ValueError:
+        try:
+            found = langcodes.find(name.strip())
+        except (LookupError, ValueError):
+            return language
+    named = [part for part in (found.script, found.territory) if part]
+    return "-".join([language, *named]) if _macro(str(found.language)) == language else language
+
+
+def variant(tag: str, known: Iterable[str]) -> str:
+    """Of the tags that are known, the one for a tag: itself, that of its script, or the language alone."""
+    import langcodes
+
+    script = langcodes.Language.get(tag).maximize().script
+    wanted = (tag, f"{base(tag)}-{script}")
+    return next((one for one in wanted if one in {*known}), base(tag))
+
+
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 """Codes of what is not one language."""
 
@@ -113,11 +141,13 @@ _TOKEN = re.compile(r"__([a-z]{2,3})__|>>([\w-]+)<<|([a-z]{2,3}_[A-Z][A-Za-z]{1,
 def codes(tokens: Iterable[str]) -> dict[str, str]:
     """The language tokens of a tokenizer by language: ``fr`` -> ``__fr__``, ``fr_XX``, ``fra_Latn`` or ``>>fra<<``.
 
-    Where a language has several (``zho_Hans``, ``zho_Hant``), the one of its usual script is taken.
+    Where a language has several (``zho_Hans``, ``zho_Hant``), the one of its usual script is taken, and each is known
+    by its script or region too: ``zh-Hant``.
     """
     import langcodes
 
     found: dict[str, tuple[int, str]] = {}
+    variants: dict[str, dict[str, str]] = {}
     for token in tokens:
         match = _TOKEN.fullmatch(token)
         try:
@@ -129,8 +159,12 @@ def codes(tokens: Iterable[str]) -> dict[str, str]:
             continue
         usual = not rest or rest[0] in ("XX", langcodes.Language.get(language).maximize().script)
         ranked = (0 if usual else 1, token)
-        found[_macro(language)] = min(found.get(_macro(language), ranked), ranked, key=lambda item: item[0])
-    return {language: token for language, (_, token) in found.items()}
+        code = _macro(language)
+        found[code] = min(found.get(code, ranked), ranked, key=lambda item: item[0])
+        if rest and rest != ["XX"]:
+            variants.setdefault(code, {})["-".join([code, *rest])] = token
+    told_apart = {tag: token for several in variants.values() if len(several) > 1 for tag, token in several.items()}
+    return {language: token for language, (_, token) in found.items()} | told_apart
 
 
 def _macro(code: str) -> str:
@@ -148,7 +182,8 @@ def name(code: str) -> str:
         return COMMON[code]
     import langcodes
 
-    return str(langcodes.Language.get(code).language_name())
+    language = langcodes.Language.get(code)
+    return str(language.display_name() if "-" in code else language.language_name())
 
 
 def listed(codes: Sequence[str], most: int = 20) -> str:

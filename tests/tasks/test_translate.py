@@ -234,3 +234,12 @@ def test_check_says_no_with_exit_code_one(cli, fake, tmp_path: Path):
     assert done.code == 1
     assert [line.split(": ")[1] for line in done.out.splitlines()] == ["urls", "numbers"]
     assert fake.prompts == []
+
+
+def test_a_region_that_the_model_does_not_tell_is_said_once(cli, says):
+    says()
+    done = cli("translate", "-f", "en", "-t", "pt-BR", "--lines", "--json", stdin="One.\nTwo.\n")
+    assert done.err.count("does not tell pt-BR from other Portuguese") == 1
+    assert json.loads(done.out.splitlines()[0])["target"] == "pt"
+    page = cli("translate", "-f", "en", "-t", "pt-BR", "--format", "html", stdin='<html lang="en"><p>One</p></html>')
+    assert page.out == '<html lang="pt-BR"><p>oNE</p></html>'
