@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from llmcli.errors import InputError, LlmcliError, OutputError, UsageError, show
 from llmcli.run.records import Record, Result, bad, decode, failed, original
 from llmcli.run.task import Assembly
 from llmcli.tasks._documents import Documents
-from llmcli.text import comparing, documents, languages, memory
+from llmcli.text import comparing, documents, languages, memory, protected
 from llmcli.text import glossary as terms
 from llmcli.text.glossary import Term
 from llmcli.text.memory import Memory
@@ -153,9 +152,8 @@ class Checking(_Alone):
         kind = self._run.document or documents.format_of(name_of.name.removesuffix(".gz")) or "text"
         known = languages.parse(source) if source not in (None, "auto") else languages.detect(
             text, list(languages.COMMON))  # fmt: skip
-        kept = re.compile("|".join(f"(?:{pattern})" for pattern in options.keep)) if options.keep else None
-        wanted = [Term(*(side.strip() for side in re.split("[\t=]", term, maxsplit=1))) for term in options.term]
-        compared = comparing.Comparison(kind, known, self._target, kept, tuple(wanted))
+        compared = comparing.Comparison(kind, known, languages.base(self._target), protected.kept(options.keep),
+                                        terms.given(options.term))  # fmt: skip
         faults = [asdict(fault) for fault in compared.faults(text.removeprefix("\ufeff"), other)]
         return Result(record.id, {"checks": faults, "segments": compared.segments}, record=record)
 

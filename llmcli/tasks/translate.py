@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.errors import ROW_ERRORS, GenerationError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Assembly, Routes, Task
-from llmcli.tasks import _files
+from llmcli.tasks import _files, _lines
+from llmcli.tasks._lines import Line
 from llmcli.tasks._translating import UNTRANSLATED, Job, Translated, Translator
-from llmcli.text import chunking, inline, languages
-from llmcli.text.glossary import Term
-from llmcli.text.inline import Sentence, Style
+from llmcli.text import glossary, languages, protected
 
 if TYPE_CHECKING:
     from typer import Option
 
     from llmcli.config.run_config import RunConfig, RunOptions
     from llmcli.pipelines.protocol import Completion, Emit, Model
-
-_MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
-"""What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""
-_NO_TEXT = re.compile(r"</?[A-Za-z][^<>]*>?|[^<>]*>$")
-"""What is no word of any language: tags, also torn ones."""
-SPECIAL = 32
-"""Tokens kept free for an encoder's special tokens and a task prefix ("translate English to German: ")."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +82,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of a text: what is kept before it, and the sentences to translate (none: kept whole)."""
-
-    mark: str
-    sentences: tuple[Sentence, ...]
-    tail: str = ""
-    truncated: bool = False
-
-
-@dataclass(frozen=True)
 class Row:
-    """A record's lines, its language, and the first of them that has another place in the document."""
+    """A record, its language, and its lines."""
 
     record: Record
     source: str
@@ -120,9 +102,13 @@ def answer(
             rows[index] = _row(record, model, config, target)
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
-    jobs = [Job(sentence, row.source) for row in rows.values() for line in row.lines for sentence in line.sentences]
-    translate = Translator(model, config, target, rerank=bool(config.options.rerank), keep=keep(config.options),
-                           terms=_terms(config.options))  # fmt: skip
+    jobs = [
+        Job(sentence, row.source)
+        for row in rows.values() for line in row.lines for sentence in line.sentences if sentence.has_words
+    ]  # fmt: skip
+    options = config.options
+    translate = Translator(model, config, target, rerank=bool(options.rerank), keep=protected.kept(options.keep),
+                           terms=glossary.given(options.term))  # fmt: skip
     made = iter(translate(jobs))
     for index, row in rows.items():
         results[index] = _result(row, target, made, config)
@@ -172,42 +158,9 @@ def _row(record: Record, model: Model, config: RunConfig[Options], target: str) 
     texts = record.text.split("\n")
     if source == target:
         return Row(record, source, tuple(Line(text, ()) for text in texts))
-    syntax, kept = record.part.get("syntax", "plain"), keep(config.options)
-    lines = (split(text, source, syntax=syntax, keep=kept) for text in texts)
-    return Row(record, source, tuple(_fitted(line, model, config, syntax) for line in lines))
-
-
-def split(text: str, language: str, *, syntax: str = "plain", keep: re.Pattern[str] | None = None) -> Line:
-    """Take a line apart. A line without words is kept as it is."""
-    match = _MARK.match(text) if syntax != "markdown" else None
-    mark = match[0] if match else ""
-    body = text[len(mark) :]
-    stripped = body.rstrip()
-    if not any(map(str.isalpha, _NO_TEXT.sub("", body) if syntax == "plain" else body)):
-        return Line(text, ())
-    sentences = inline.sentences(stripped, syntax=syntax, language=language, keep=keep)
-    if not any(sentence.has_words for sentence in sentences):
-        return Line(text, ())
-    return Line(mark, tuple(sentences), body[len(stripped) :])
-
-
-def _fitted(line: Line, model: Model, config: RunConfig[Options], syntax: str) -> Line:
-    """The line with sentences that its encoder can read. A causal model's window is far longer than a sentence."""
-    if config.model.facts.shared_window:
-        return line
-    budget = model.context_window - SPECIAL
-    pieces: list[Sentence] = []
-    truncated = False
-    for sentence in line.sentences:
-        if model.count(sentence.shown(Style.BRACKETS)) <= budget:
-            pieces.append(sentence)
-            continue
-        fit = chunking.fit(sentence.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
-        some = [inline.alone(piece, syntax=syntax, keep=keep(config.options)) for piece in fit.pieces]
-        some[0] = replace(some[0], before=sentence.before + some[0].before)
-        some[-1] = replace(some[-1], after=some[-1].after + sentence.after)
-        pieces, truncated = [*pieces, *some], truncated or fit.truncated
-    return replace(line, sentences=tuple(pieces), truncated=truncated)
+    syntax, kept = record.part.get("syntax", "plain"), protected.kept(config.options.keep)
+    lines = (_lines.split(text, source, syntax=syntax, keep=kept) for text in texts)
+    return Row(record, source, tuple(_lines.fitted(line, model, config, syntax=syntax, keep=kept) for line in lines))
 
 
 def _result(row: Row, target: str, made: Iterator[Translated], config: RunConfig[Options]) -> Result:
@@ -223,7 +176,7 @@ def _result(row: Row, target: str, made: Iterator[Translated], config: RunConfig
             pieces.append((sentence, translated.text))
             faults += [asdict(fault) | {"line": number + at, "source": sentence.text, "target": translated.text}
                        for fault in translated.faults]  # fmt: skip
-        out.append(line.mark + _together(pieces, target) + line.tail)
+        out.append(line.mark + _lines.together(pieces, target) + line.tail)
     if faults and config.options.strict and not record.part:
         error = GenerationError(f"it fails checks: {', '.join(sorted({fault['check'] for fault in faults}))}",
                                 code="checks")  # fmt: skip
@@ -246,28 +199,6 @@ def _result(row: Row, target: str, made: Iterator[Translated], config: RunConfig
         finish_reason="length" if any(c.finish_reason == "length" for c in used) else "stop",
         truncated=any(line.truncated for line in row.lines), notices=tuple(notices), record=record,
     )  # fmt: skip
-
-
-def _together(pieces: Sequence[tuple[Sentence, str]], target: str) -> str:
-    """Sentences one behind the other, with blanks between them where the target language has such."""
-    text, unspaced = "", languages.base(target) in languages.UNSPACED
-    for place, (sentence, translation) in enumerate(pieces):
-        whole = sentence.whole(translation)
-        if place:
-            text = text.rstrip(" ") if unspaced else text
-            spaced = unspaced or text[-1:].isspace() or whole[:1].isspace()
-            text += "" if spaced else " "
-        text += whole
-    return text
-
-
-def keep(options: Options) -> re.Pattern[str] | None:
-    """What --keep matches."""
-    return re.compile("|".join(f"(?:{pattern})" for pattern in options.keep)) if options.keep else None
-
-
-def _terms(options: Options) -> tuple[Term, ...]:
-    return tuple(Term(*(side.strip() for side in re.split("[\t=]", term, maxsplit=1))) for term in options.term)
 
 
 def prepare(config: RunConfig[Options]) -> RunConfig[Options]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from llmcli.text import languages
+from llmcli.text import languages, numbers
 from llmcli.text.glossary import Term
 from llmcli.text.protected import Kind, Mark, marks, words
 
@@ -21,8 +20,6 @@ SHORTEST, LONGEST, SLACK = 0.34, 3.0, 24
 """How long a translation is, against its source, in characters; and how many it may be off in any case."""
 DENSE = 2.6
 """Characters of other scripts that say as much as one of Chinese, Japanese or Korean."""
-SMALL = 12
-"""The largest number that a translation may well spell as a word."""
 AGAIN = 4
 """How often in a row a phrase stands in a text that does not end."""
 LETTERS, UNLIKELY = 24, 0.05
@@ -31,18 +28,6 @@ _NEAR = ({"da", "nb", "nn", "no", "sv"}, {"hr", "sr", "bs", "sl", "mk", "bg"}, {
          {"es", "pt", "gl", "ca", "it", "oc", "an"}, {"ru", "uk", "be", "bg"}, {"de", "nl", "lb", "af"},
          {"hi", "mr", "ne"}, {"ar", "fa", "ur"}, {"zh", "ja"})  # fmt: skip
 """Languages that a short text of one can be taken for another."""
-_NUMBER_WORDS = {
-    "en": "one two three four five six seven eight nine ten eleven twelve",
-    "de": "ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
-    "fr": "un deux trois quatre cinq six sept huit neuf dix onze douze",
-    "es": "un dos tres cuatro cinco seis siete ocho nueve diez once doce",
-    "it": "un due tre quattro cinque sei sette otto nove dieci undici dodici",
-    "pt": "um dois três quatro cinco seis sete oito nove dez onze doze",
-    "nl": "een twee drie vier vijf zes zeven acht negen tien elf twaalf",
-    "zh": "一 二 三 四 五 六 七 八 九 十 十一 十二",
-}  # fmt: skip
-_SEPARATORS = "[.,'’٫٬\u00a0\u202f ]"
-_NUMBER = re.compile(rf"(?<![^\W\d_])\d+(?:{_SEPARATORS}\d{{3}}(?!\d))*(?:[.,٫]\d+)?")
 _BRACKETS = {"(": "(", ")": ")", "[": "[", "]": "]", "{": "{", "}": "}", "（": "(", "）": ")", "［": "[", "］": "]",
              "【": "[", "】": "]"}  # fmt: skip
 _CLOSING = {")": "(", "]": "[", "}": "{", "）": "（", "］": "［", "】": "【"}
@@ -139,42 +124,10 @@ def _listed(items: Iterable[str]) -> str:
 
 
 def _numbers(pair: Pair) -> Iterator[Fault]:
-    """The same values, whatever stands between their digits; small ones may be words, hours of one clock or another."""
-    one, other = (Counter(_values(text)) for text in pair.words)
-    gone, new = one - other, other - one
-    for value in list(gone):
-        if _is_word(value, pair.words[1], pair.target_language):
-            del gone[value]
-    for value in list(new):
-        if _is_word(value, pair.words[0], pair.source_language):
-            del new[value]
-    for value in [value for value in gone if value.isdecimal()]:
-        for hour in (int(value) + 12, int(value) - 12):
-            if (
-                str(hour) in new
-                and 0 <= hour <= 24
-                and re.search(r"\b[ap]\.?\s?m\b|Uhr|\bh\b|heures?", f"{pair.source} {pair.target}")
-            ):
-                del gone[value], new[str(hour)]
-                break
+    languages_of_both = (pair.source_language, pair.target_language)
+    gone, new = numbers.changed(*pair.words, *languages_of_both)
     if gone or new:
         yield Fault("numbers", _difference(gone, new))
-
-
-def _values(text: str) -> Iterator[str]:
-    for match in _NUMBER.finditer(text):
-        digits = "".join(str(unicodedata.digit(digit, "")) for digit in match[0] if digit.isdigit())
-        yield digits.lstrip("0") or "0"
-
-
-def _is_word(value: str, text: str, language: str) -> bool:
-    """Whether a number is a word of a text. Where the language's words are not known, any small number may be."""
-    if not value.isdecimal() or int(value) > SMALL:
-        return False
-    known = _NUMBER_WORDS.get(language)
-    if known is None or value == "0":
-        return True
-    return known.split()[int(value) - 1] in text.casefold()
 
 
 def _brackets(pair: Pair) -> Iterator[Fault]:

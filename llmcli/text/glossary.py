@@ -54,6 +54,6 @@ def parse(text: str, *, delimiter: str) -> list[Term]:
     return terms
 
 
-def within(terms: Iterable[Term], text: str) -> list[Term]:
-    """The terms that a text has."""
-    return [term for term in terms if term.stands_in(text)]
+def given(terms: Iterable[str]) -> tuple[Term, ...]:
+    """The terms of ``TERM=TRANSLATION``, or with a tab between."""
+    return tuple(Term(*(side.strip() for side in re.split("[\t=]", term, maxsplit=1))) for term in terms)

@@ -80,6 +80,11 @@ _KNOWN_TAG = re.compile(
 )  # fmt: skip
 
 
+def kept(patterns: Sequence[str]) -> re.Pattern[str] | None:
+    """What any of some regular expressions matches; None where there are none."""
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None
+
+
 def marks(text: str, *, syntax: str, keep: re.Pattern[str] | None = None) -> list[Mark]:
     """The marks of a text in ``syntax`` (``markdown``, ``html``, ``plain``), in order; none overlaps another."""
     return _paired(_Scan(text, syntax, keep).marks())

@@ -70,6 +70,7 @@ LADDER: dict[str, tuple[str, dict[str, list[str]], str, list[str]]] = {
     "a picture": ("See ![it](a.png) here.", {"See X1 here.": ["Siehe X1 hier."], "it": ["das"]},
                   "Siehe ![das](a.png) hier.", []),
     "an entity": ("Tea &amp; milk.", {"Tea & milk.": ["Tee & Milch."]}, "Tee &amp; Milch.", []),
+    "no word": ("123. A day.", {"A day.": ["Ein Tag."]}, "123. Ein Tag.", []),
     "numbers": ("20 days.", {"20 days.": ["21 Tage.", "20 Tage."]}, "20 Tage.", []),
     "no number": ("20 days.", {"20 days.": ["21 Tage."]}, "21 Tage.", ["numbers"]),
 }  # fmt: skip
