@@ -110,6 +110,12 @@ class RunOptions(Generic[OptionsT]):
         return self.source.format if self.source.format in DOCUMENTS else ""
 
     @property
+    def json_document(self) -> bool:
+        """Whether the input is a document in JSON, and so is what comes of it."""
+        alone = self.documents and self.format == "text" and not self.several
+        return alone and (self.document == "json-strings" or any(ending(path) == ".json" for path in self.source.input))
+
+    @property
     def batch(self) -> bool:
         """Whether there are rows: several texts, each with a result of its own."""
         return self.format != "text" or self.several

@@ -25,6 +25,8 @@ def output_format(run: RunOptions[Any], target: Path | None) -> str:
     if run.output.json:
         return "json"
     named = target.suffix.lower() if target else ""
+    if named == ".json" and run.json_document:
+        return "text"
     chosen = "json" if named == ".json" else ENDINGS.get(named, run.format)
     return {"jsonl": "json", "json": "json", "csv": "csv", "tsv": "tsv"}.get(chosen, "text")
 

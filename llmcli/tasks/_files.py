@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmcli.config.run_config import ending
 from llmcli.errors import InputError, LlmcliError, OutputError, UsageError, shown
-from llmcli.run.records import Record, Result, bad, decode, failed, original
+from llmcli.run.records import Record, Result, decode, failed, original
 from llmcli.run.task import Assembly
 from llmcli.tasks._documents import Documents
 from llmcli.text import comparing, documents, languages, memory, protected
@@ -41,7 +41,9 @@ def _read(path: Path) -> str:
     try:
         return decode(path.read_bytes()).removeprefix("\ufeff")
     except OSError as error:
-        raise InputError(f"{shown(path)}: {error.strerror or error}", code="unreadable") from error
+        unreadable = InputError(error.strerror or str(error), code="unreadable")
+        unreadable.where = shown(path)
+        raise unreadable from error
     except InputError as error:
         error.where = error.where or shown(path)
         raise
@@ -116,7 +118,7 @@ class _Alone:
                     raise record.error
                 yield self._result(record)
             except LlmcliError as error:
-                yield failed(bad(record, error), error, model="")
+                yield failed(record, error, model="")
 
     def _result(self, record: Record) -> Result:
         raise NotImplementedError

@@ -114,6 +114,17 @@ def test_a_folder_of_documents_keeps_its_names(cli, says, tmp_path: Path):
     assert (tmp_path / "more" / "b" / "c.de.html").is_file()
 
 
+def test_a_json_document_gives_one(cli, says, tmp_path: Path):
+    says()
+    path, out = tmp_path / "a.json", tmp_path / "a.de.json"
+    path.write_text('{"one": "One"}')
+    assert cli(*SHORT, "-i", str(path), "-o", str(out)).code == 0
+    assert out.read_text() == '{"one": "oNE"}'
+    path.write_text('[{"text": "One"}]')
+    assert cli(*SHORT, "-i", str(path), "-o", str(out), "--no-resume").code == 0
+    assert json.loads(out.read_text())[0]["text"] == "oNE"
+
+
 def test_a_suffix_beside_the_sources(cli, says, tmp_path: Path):
     says()
     place = tmp_path / "docs"
@@ -222,6 +233,16 @@ def test_detect_says_code_and_probability(cli, fake):
     row = json.loads(cli("translate", "--detect", "--json", "Der Hund schläft im Garten.").out)
     assert list(row)[2:4] == ["language", "probability"]
     assert fake.prompts == []
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9", None])
+def test_check_names_the_file_that_is_wrong(cli, fake, tmp_path: Path, content: bytes | None):
+    source, other = tmp_path / "a.md", tmp_path / "b.md"
+    source.write_text("One.\n")
+    if content:
+        other.write_bytes(content)
+    done = cli("translate", "--check", "-f", "en", "-t", "de", "-i", str(source), "--against", str(other))
+    assert (done.code, done.err.startswith(f"llmcli: {other}: ")) == (3, True)
 
 
 def test_check_says_no_with_exit_code_one(cli, fake, tmp_path: Path):
