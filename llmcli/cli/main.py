@@ -184,7 +184,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
             heard = emit if assembly is None else None  # an assembly's pieces are not what is shown
             results = runner.run(session, records, journal=journal, emit=heard, row_fields=task.row_fields)
             if assembly is not None:
-                results = assembly.join(results, emit=emit)
+                results = assembly.join(rows.passing(results), emit=emit)
             for result in results:
                 _one(run, result, rows, writer)
             if not rows.rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmcli.errors import InputError
@@ -45,7 +46,7 @@ class Open:
     asked: list[Key] = field(default_factory=list)
     begun: int = 0
 
-    @property
+    @cached_property
     def keys(self) -> list[Key]:
         """What its segments are found by."""
         return [(segment.text, segment.syntax) for segment in self.document.segments]

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmcli.config import places
 from llmcli.config.run_config import ending
 from llmcli.errors import InputError, LlmcliError, OutputError, UsageError, shown
 from llmcli.run.records import Record, Result, decode, failed, original
@@ -14,7 +15,6 @@ from llmcli.run.task import Assembly
 from llmcli.tasks._documents import Documents
 from llmcli.text import comparing, documents, languages, memory, protected
 from llmcli.text import glossary as terms
-from llmcli.text.glossary import Term
 from llmcli.text.memory import Memory
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def assemble(run: RunOptions[Any], *, target: str) -> Assembly | None:
         return Checking(run, target)
     if run.format != "text" and options.memory is None:
         return None
-    kept = Remembering(options.memory, run, target) if options.memory is not None else None
+    kept = Remembering(Path(options.memory), run, target) if options.memory is not None else None
     return Documents(run, target=target, strict=options.strict, remembered=kept)
 
 
@@ -49,11 +49,13 @@ def _read(path: Path) -> str:
         raise
 
 
-def glossary(path: Path) -> list[Term]:
-    """The terms of a file. Raises InputError."""
+def terms_of(path: Path) -> list[str]:
+    """The terms of a glossary, as --term has them. Raises InputError."""
+    path = places.absolute(path)
     text = _read(path)
     try:
-        return terms.parse(text, delimiter="," if ending(path) == ".csv" else "\t")
+        found = terms.parse(text, delimiter="," if ending(path) == ".csv" else "\t")
+        return [f"{term.source}\t{term.target}" for term in found]
     except InputError as error:
         error.where = shown(path)
         raise

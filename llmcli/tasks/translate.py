@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -211,6 +211,9 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
             raise UsageError(f"--keep {pattern!r} is no regular expression: {error}") from error
     if any(not re.fullmatch(r"(?s)\s*[^\s=\t][^=\t]*[=\t]\s*\S.*", term) for term in options.term):
         raise UsageError("--term is not 'TERM=TRANSLATION'")
+    if options.glossary is not None:  # of config.yaml; that of the command line has been read
+        given = [*options.term, *_files.terms_of(options.glossary)]
+        config = replace(config, options=replace(options, glossary=None, term=given))
     if options.check and options.against is None:
         raise UsageError("--check needs --against", hint="give --against TRANSLATION")
     if options.against is not None and not options.check:
@@ -246,8 +249,8 @@ def read(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     path = options.pop("glossary", None)
     if path is None:
         return settings
-    terms = [f"{term.source}\t{term.target}" for term in _files.glossary(path)]
-    return {**settings, "options": {**options, "term": [*options.get("term", []), *terms]}}
+    terms = [*options.get("term", []), *_files.terms_of(path)]
+    return {**settings, "options": {**options, "term": terms}}
 
 
 TASK = Task(

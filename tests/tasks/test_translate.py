@@ -265,3 +265,12 @@ def test_a_region_that_the_model_does_not_tell_is_said_once(cli, says):
     assert json.loads(done.out.splitlines()[0])["target"] == "pt"
     page = cli("translate", "-f", "en", "-t", "pt-BR", "--format", "html", stdin='<html lang="en"><p>One</p></html>')
     assert page.out == '<html lang="pt-BR"><p>oNE</p></html>'
+
+
+def test_a_glossary_of_config_yaml(cli, says, tmp_path: Path):
+    terms = tmp_path / "terms.csv"
+    terms.write_text("house,Haus\n")
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / "config.yaml").write_text(f"tasks: {{translate: {{options: {{glossary: {terms}}}}}}}\n")
+    says({"The house.": ["Das Heim.", "Das Haus."]})
+    assert cli(*SHORT, "The house.").out == "Das Haus.\n"
