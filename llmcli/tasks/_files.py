@@ -28,13 +28,17 @@ def assemble(run: RunOptions[Any], *, target: str) -> Assembly | None:
     if options.detect:
         return Detecting()
     if options.check:
-        if not target:
-            raise UsageError("no target language", hint="give --to LANG, for example --to fr")
-        return Checking(run, target)
+        return Checking(run, _needed(target))
     if run.format != "text" and options.memory is None:
         return None
-    kept = Remembering(Path(options.memory), run, target) if options.memory is not None else None
+    kept = Remembering(Path(options.memory), run, _needed(target)) if options.memory is not None else None
     return Documents(run, target=target, strict=options.strict, remembered=kept)
+
+
+def _needed(target: str) -> str:
+    if not target:
+        raise UsageError("no target language", hint="give --to LANG, for example --to fr")
+    return target
 
 
 def _read(path: Path) -> str:

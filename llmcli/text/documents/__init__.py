@@ -36,7 +36,7 @@ def format_of(name: str) -> str:
 
 
 def read(text: str, *, format: str, target: str) -> Document:
-    """Take a document apart. ``target`` is the language that it is translated to.
+    """Take a document apart. ``target`` is the language that it is translated to, or empty where it is not known.
 
     Raises InputError where the text is not of its format.
     """

@@ -217,7 +217,7 @@ def _wrapped(line: str) -> list[str]:
 def _header(text: str, entry: Entry, target: str, *, plurals: bool) -> Iterator[Edit]:
     """The header's language, and its plural rule: that is added where it is missing and needed."""
     form = next(iter(entry.forms), None)
-    if form is None:
+    if form is None or not target:
         return
     span, code, rule = entry.strings[form], target.replace("-", "_"), plural_rule(target)
     raw = text[span.start : span.end]

@@ -236,7 +236,7 @@ def _values(tag: str, piece: Piece) -> Iterator[tuple[str, Span]]:
 
 
 def _language(text: str, piece: Piece, target: str) -> Iterator[Edit]:
-    if piece.name == "html":
+    if piece.name == "html" and target:
         tag = text[piece.span.start : piece.span.end]
         for name, span in _values(tag, piece):
             if name in ("lang", "xml:lang"):
