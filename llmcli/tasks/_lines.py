@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmcli.text import chunking, languages, sentences
+from llmcli.text.documents.plain import CODE
 from llmcli.text.inline import Sentence, Style
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def split(text: str, language: str, *, syntax: str = "plain", keep: re.Pattern[s
     mark = match[0] if match else ""
     body = text[len(mark) :]
     stripped = body.rstrip()
+    if syntax == "plain" and CODE.match(text):
+        return Line(text, ())
     if not any(map(str.isalpha, _NO_TEXT.sub("", body) if syntax == "plain" else body)):
         return Line(text, ())
     found = sentences.sentences(stripped, syntax=syntax, language=language, keep=keep)

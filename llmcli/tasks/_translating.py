@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from llmcli.text import checks, languages, prompts
 from llmcli.text.checks import Fault, Pair
-from llmcli.text.documents.segments import Span
 from llmcli.text.echoes import Example, echoes
 from llmcli.text.glossary import Term
 from llmcli.text.inline import Sentence, Style, laid
@@ -24,6 +23,10 @@ UNTRANSLATED = "untranslated"
 """The finish reason of a sentence that is as it was."""
 LIGHT = frozenset({"brackets", "quotes", "end"})
 """Checks that a sound translation may fail; the others count for more."""
+
+
+SEARCHED = 4
+"""Beams of a sentence whose greedy answer has grave faults."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,26 @@ class Translator:
             for place, translated in zip(left, rung([jobs[place] for place in left]), strict=True):
                 if translated is not None:
                     found[place] = translated
-        return [found.get(place) or Translated(job.sentence.text) for place, job in enumerate(jobs)]
+        return [found.get(place) or _nothing(job) for place, job in enumerate(jobs)]
 
     def _with_brackets(self, jobs: Sequence[Job]) -> list[Translated | None]:
-        beams = self._beams([Wording(job.sentence.shown(Style.BRACKETS), job.source) for job in jobs])
-        return [
-            self._soundest(job, [(job.sentence.restored(beam.text.strip(), Style.BRACKETS), beam) for beam in some])
-            for job, some in zip(jobs, beams, strict=True)
-        ]
+        """Where a greedy answer has grave faults, beams are searched for a sounder one."""
+        wordings = [Wording(job.sentence.shown(Style.BRACKETS), job.source) for job in jobs]
+        answers = [self._restored(job, some) for job, some in zip(jobs, self._beams(wordings), strict=True)]
+        generation = self.config.generation
+        if (generation.num_beams or 1) > 1 or generation.sampled:
+            return answers
+        again = [place for place, answer in enumerate(answers) if answer is None or _grave(answer)]
+        beams = self._beams([wordings[place] for place in again], search=SEARCHED)
+        for place, some in zip(again, beams, strict=True):
+            sounder = self._restored(jobs[place], some)
+            before = answers[place]
+            if sounder is not None and (before is None or len(_grave(sounder)) < len(_grave(before))):
+                answers[place] = sounder
+        return answers
+
+    def _restored(self, job: Job, beams: Sequence[Completion]) -> Translated | None:
+        return self._soundest(job, [(job.sentence.restored(beam.text.strip(), Style.BRACKETS), beam) for beam in beams])
 
     def _bare(self, jobs: Sequence[Job]) -> list[Translated | None]:
         """Of sentences with marks around words: the bare sentence, and what is within each mark by itself."""
@@ -90,7 +105,7 @@ class Translator:
         for job in jobs:
             if job.sentence.pairs:
                 wordings.append(Wording(job.sentence.shown(Style.BARE), job.source))
-                wordings += [Wording(text, job.source) for text in _phrases(job.sentence)]
+                wordings += [Wording(text, job.source) for text in job.sentence.phrases]
         beams = iter(self._beams(wordings))
         return [self._laid(job, beams) if job.sentence.pairs else None for job in jobs]
 
@@ -98,7 +113,7 @@ class Translator:
         answers: list[Completion] = next(beams)
         phrases = {
             place: [text, *(beam.text.strip() for beam in next(beams))]
-            for place, text in enumerate(_phrases(job.sentence))
+            for place, text in enumerate(job.sentence.phrases)
         }
         made = []
         for answer in answers:
@@ -108,12 +123,15 @@ class Translator:
 
     def _apart(self, jobs: Sequence[Job]) -> list[Translated | None]:
         """What stands between nouns, each by itself. Marks around words are left out."""
-        beams = iter(self._beams([Wording(piece.strip(), job.source) for job in jobs for piece in _between(job.sentence)
-                                  if _worded(piece)]))  # fmt: skip
+        beams = iter(self._beams([Wording(piece.strip(), job.source) for job in jobs for piece in job.sentence.between
+                                  if _worded(piece) and job.sentence.nouns]))  # fmt: skip
         made: list[Translated | None] = []
         for job in jobs:
+            if not job.sentence.nouns:
+                made.append(None)
+                continue
             texts, used = [], []
-            for piece, noun in zip(_between(job.sentence), [*job.sentence.nouns, None], strict=True):
+            for piece, noun in zip(job.sentence.between, [*job.sentence.nouns, None], strict=True):
                 text = piece
                 if _worded(piece):
                     used.append(next(beams)[0])
@@ -146,10 +164,11 @@ class Translator:
         return checks.check(Pair(sentence.text, text, job.source, languages.base(self.target), sentence.syntax,
                                  self.keep, self.terms))  # fmt: skip
 
-    def _beams(self, wordings: Sequence[Wording]) -> list[list[Completion]]:
+    def _beams(self, wordings: Sequence[Wording], *, search: int = 0) -> list[list[Completion]]:
         """The answers to each wording, best first: none is a piece of the prompt's examples. Equal ones are asked once.
 
-        Where all are, the one that is given is the wording itself, with the finish reason ``untranslated``.
+        Where all are, the one that is given is the wording itself, with the finish reason ``untranslated``. ``search``:
+        so many beams, whatever the settings say.
         """
         asked = list(dict.fromkeys(wordings))
         if not asked:
@@ -158,6 +177,8 @@ class Translator:
         if generation.max_new_tokens is None and self.config.model.facts.shared_window:
             longest = max(self.model.count(wording.text) for wording in asked)
             generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
+        if search:
+            generation = generation.model_copy(update={"num_beams": search})
         several = (generation.num_beams or 1) > 1 and not generation.sampled
         if several:
             generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
@@ -201,6 +222,15 @@ class Translator:
         return render(prompt, sentence, source=source, target=target)
 
 
+def _grave(translated: Translated) -> list[Fault]:
+    return [fault for fault in translated.faults if fault.check not in LIGHT]
+
+
+def _nothing(job: Job) -> Translated:
+    """A sentence that the model has nothing to say for: it stays as it is."""
+    return Translated(job.sentence.text, (Fault("empty", "there is no translation: it is as it was"),))
+
+
 def render(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
     """The prompt of a sentence: examples are parallel sentences, of which those in both languages are shown."""
     one, other = languages.base(source), languages.base(target)
@@ -212,20 +242,6 @@ def render(prompt: Prompt, sentence: str, *, source: str, target: str) -> Render
 
 def _shots(prompt: Prompt, source: str, target: str) -> list[dict[str, str]]:
     return [shot for shot in prompt.examples if source in shot and target in shot]
-
-
-def _phrases(sentence: Sentence) -> list[str]:
-    """What stands within each pair of a sentence's marks."""
-    return [
-        sentence.shown(Style.BARE, part=Span(opened.span.end, closed.span.start)) for opened, closed in sentence.pairs
-    ]
-
-
-def _between(sentence: Sentence) -> list[str]:
-    """What stands before, between and behind the nouns of a sentence, without the marks around words."""
-    ends = [0, *(mark.span.end for mark in sentence.nouns)]
-    starts = [*(mark.span.start for mark in sentence.nouns), len(sentence.text)]
-    return [sentence.shown(Style.BARE, part=Span(*span), strip=False) for span in zip(ends, starts, strict=True)]
 
 
 def _worded(piece: str) -> bool:

@@ -53,6 +53,18 @@ class Sentence:
         """What is shown as a letter and a number. A mark whose partner is in another sentence is one too."""
         return [mark for mark in self.marks if mark.kind is not Kind.SIGN and mark.pair < 0]
 
+    @property
+    def phrases(self) -> list[str]:
+        """The words within each pair of marks."""
+        return [self.shown(Style.BARE, part=Span(one.span.end, other.span.start)) for one, other in self.pairs]
+
+    @property
+    def between(self) -> list[str]:
+        """What stands before, between and behind the nouns, without the marks around words."""
+        ends = [0, *(mark.span.end for mark in self.nouns)]
+        starts = [*(mark.span.start for mark in self.nouns), len(self.text)]
+        return [self.shown(Style.BARE, part=Span(*span), strip=False) for span in zip(ends, starts, strict=True)]
+
     @cached_property
     def letter(self) -> str:
         """The letter of its nouns: one that does not stand before a digit in it."""

@@ -274,3 +274,16 @@ def test_a_glossary_of_config_yaml(cli, says, tmp_path: Path):
     (tmp_path / "config" / "config.yaml").write_text(f"tasks: {{translate: {{options: {{glossary: {terms}}}}}}}\n")
     says({"The house.": ["Das Heim.", "Das Haus."]})
     assert cli(*SHORT, "The house.").out == "Das Haus.\n"
+
+
+def test_a_text_without_an_answer_stays(cli, says):
+    asked = says({"One.": [""], "Two.": ["Zwei."]})
+    row = json.loads(cli(*SHORT, "--lines", "--json", stdin="One.\n").out)
+    assert (row["text"], [fault["check"] for fault in row["checks"]]) == ("One.", ["empty"])
+    assert asked == ["One."]
+
+
+def test_a_greedy_answer_with_grave_faults_is_searched_for_again(cli, says, fake):
+    asked = says({"20 days.": ["21 Tage."], "Two.": ["Zwei."]})
+    done = cli(*SHORT, "--num-beams", "1", "--lines", stdin="20 days.\nTwo.\n")
+    assert (asked, done.out) == (["20 days.", "Two.", "20 days."], "21 Tage.\nZwei.\n")

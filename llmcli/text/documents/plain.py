@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from llmcli.text.documents.segments import Document, Segment, Span, has_words, replacing
 
-_CODE = re.compile(r"\s*(?:>>>|\.\.\.|\$|In \[\d+\]:|C:\\[^>]*>)\s+\S")
+CODE = re.compile(r"\s*(?:>>>|\.\.\.|\$|In \[\d+\]:|C:\\[^>]*>)\s+\S")
+"""What a shell, or Python, was told: a line that is no text."""
 
 
 def read(text: str, *, target: str) -> Document:
@@ -17,6 +18,6 @@ def read(text: str, *, target: str) -> Document:
 
 def _segments(text: str) -> Iterator[Segment]:
     for match in re.finditer(r"\ufeff?([^\n]*?)(?:\r?\n|$)", text):
-        if has_words(match[1]) and not _CODE.match(match[1]):
+        if has_words(match[1]) and not CODE.match(match[1]):
             span = Span(*match.span(1))
             yield Segment(span, match[1], "plain", replacing(span))
