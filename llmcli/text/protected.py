@@ -187,12 +187,13 @@ class _Scan:
 def _paired(found: Sequence[Mark]) -> list[Mark]:
     """The marks with the place of each one's partner; those that have none stand for themselves."""
     pairs: dict[int, int] = {}
+    names = [_name(mark) for mark in found]
     waiting: list[int] = []
     for place, mark in enumerate(found):
         if mark.kind is Kind.OPEN:
             waiting.append(place)
         elif mark.kind is Kind.CLOSE:
-            partner = next((at for at in reversed(waiting) if _fits(found[at], mark)), None)
+            partner = next((at for at in reversed(waiting) if names[at] == names[place]), None)
             if partner is not None:
                 pairs |= {partner: place, place: partner}
                 del waiting[waiting.index(partner) :]
@@ -202,13 +203,12 @@ def _paired(found: Sequence[Mark]) -> list[Mark]:
     ]
 
 
-def _fits(one: Mark, other: Mark) -> bool:
-    if one.what != other.what:
-        return False
-    if one.what == "tag":
-        names = [re.match(r"</?([\w-]+)", mark.raw) for mark in (one, other)]
-        return all(names) and names[0][1].lower() == names[1][1].lower()  # type: ignore[index]
-    return one.raw == other.raw or one.what == "link"
+def _name(mark: Mark) -> tuple[str, str]:
+    """What a mark and its partner have in common: a tag's name, a mark of emphasis."""
+    if mark.what == "tag":
+        name = re.match(r"</?([\w-]*)", mark.raw)
+        return mark.what, name[1].lower() if name else ""
+    return mark.what, "" if mark.what == "link" else mark.raw
 
 
 def words(text: str, found: Sequence[Mark]) -> str:

@@ -22,6 +22,9 @@ def alone(text: str, *, syntax: str, keep: re.Pattern[str] | None = None) -> Sen
 
 def sentences(text: str, *, syntax: str, language: str, keep: re.Pattern[str] | None = None) -> list[Sentence]:
     """The sentences of a line. Marks around a sentence as a whole stand beside it; none is cut in two."""
+    if len(text) > chunking.AT_ONCE:
+        pieces = chunking.pieces_of(text)
+        return [one for piece in pieces for one in sentences(piece, syntax=syntax, language=language, keep=keep)]
     found = marks(text, syntax=syntax, keep=keep)
     around = _peeled(text, Span(0, len(text)), found, syntax)
     if not around.before and not around.after:

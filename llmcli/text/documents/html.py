@@ -215,10 +215,10 @@ def _attributes(text: str, piece: Piece, hosts: list[Span]) -> Iterator[Segment]
     tag = text[piece.span.start : piece.span.end]
     described = piece.name == "meta" and re.search(r"=\s*[\"']?(?:og:|twitter:)?(?:description|title)\b", tag, re.I)
     wanted = (*READ, "content") if described else READ
-    within = piece.span if any(host.holds(piece.span) for host in hosts) else None
     for name, span in _values(tag, piece):
         value = html.unescape(text[span.start : span.end])
         if name in wanted and has_words(value):
+            within = piece.span if any(host.holds(piece.span) for host in hosts) else None
             yield Segment(span, " ".join(value.split()), "plain", replacing(span, _quoted), within=within)
 
 
