@@ -75,8 +75,10 @@ class Translator:
         found: dict[int, Translated] = {}
         for rung in (self._with_brackets, self._bare, self._apart):
             left = [place for place in range(len(jobs)) if place not in found]
+            if rung == self._bare:  # a model may copy what has brackets
+                left = [place for place in range(len(jobs)) if place not in found or _grave(found[place])]
             for place, translated in zip(left, rung([jobs[place] for place in left]), strict=True):
-                if translated is not None:
+                if translated is not None and (place not in found or _sounder(translated, found[place])):
                     found[place] = translated
         return [found.get(place) or _nothing(job) for place, job in enumerate(jobs)]
 
@@ -92,7 +94,7 @@ class Translator:
         for place, some in zip(again, beams, strict=True):
             sounder = self._restored(jobs[place], some)
             before = answers[place]
-            if sounder is not None and (before is None or len(_grave(sounder)) < len(_grave(before))):
+            if sounder is not None and (before is None or _sounder(sounder, before)):
                 answers[place] = sounder
         return answers
 
@@ -224,6 +226,10 @@ class Translator:
 
 def _grave(translated: Translated) -> list[Fault]:
     return [fault for fault in translated.faults if fault.check not in LIGHT]
+
+
+def _sounder(one: Translated, other: Translated) -> bool:
+    return len(_grave(one)) < len(_grave(other))
 
 
 def _nothing(job: Job) -> Translated:

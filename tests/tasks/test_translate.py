@@ -47,7 +47,7 @@ def _checks(*names: str) -> Any:
     return tuple(look for look in checks._CHECKS if look.__name__ in names)
 
 
-KEPT = _checks("_marks", "_numbers", "_glossary", "_repeated", "_brackets")
+KEPT = _checks("_marks", "_untranslated", "_numbers", "_glossary", "_repeated", "_brackets")
 
 LADDER: dict[str, tuple[str, dict[str, list[str]], str, list[str]]] = {
     # the text, what the model answers to what it reads, what comes out, failed checks
@@ -58,6 +58,8 @@ LADDER: dict[str, tuple[str, dict[str, list[str]], str, list[str]]] = {
     "brackets": ("A [link](u) here.", {"A [link] here.": ["Hier ein [Verweis]."]}, "Hier ein [Verweis](u).", []),
     "laid over": ("A **new** day.", {"A [new] day.": ["Ein neuer Tag."], "A new day.": ["Ein neuer Tag."],
                                      "new": ["neu", "neuer"]}, "Ein **neuer** Tag.", []),
+    "copied": ("A **new** day.", {"A [new] day.": ["A [new] day."], "A new day.": ["Ein neuer Tag."],
+                                  "new": ["neuer"]}, "Ein **neuer** Tag.", []),
     "left out": ("A **new** day.", {"A [new] day.": ["Ein Tag."], "A new day.": ["Ein Tag."], "new": ["frisch"]},
                  "Ein Tag.", ["tags"]),
     "apart": ("Run `x` now.", {"Run X1 now.": ["Starte."], "Run": ["Starte"], "now.": ["jetzt."]},
