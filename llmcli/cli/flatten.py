@@ -24,7 +24,8 @@ def flatten(
         for item in fields(group):
             if item.name in without or item.name in parameters:
                 continue
-            default = [] if item.default is MISSING else item.default
+            default = item.default if item.default is not MISSING else inspect.Parameter.empty
+            default = [] if item.default_factory is not MISSING else default
             kind = inspect.Parameter.KEYWORD_ONLY
             made = inspect.Parameter(item.name, kind, default=default, annotation=hints[item.name])
             parameters[item.name] = made

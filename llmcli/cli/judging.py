@@ -92,15 +92,16 @@ def judge(task: str, values: Mapping[str, Any], models: Sequence[str | None]) ->
         reading = runs[0] if runs else _resolved(request(declared, given), stored=True)
         found = rows.read(reading, values["label_field"])
         if found.broken and not values["quiet"]:
-            _say_broken(found)
+            say_broken(found)
         labels = rows.labels(found.usable) if task in ("classify", "sentiment") else []
-        folders = [(run.model.name, folder) for run in runs if (folder := run.model.source.path) is not None]
+        folders = [(run.model.name, run.model.trained) for run in runs if run.model.trained is not None]
         usable = seen.unseen(found.usable, folders, drop=values["drop_seen"])
         answered = [_asked(_labelled(one, run, labels), usable, report) for one, run in zip(asked, runs, strict=True)]
         return Judged(usable, answered + _stored(values["results"], reading, usable))
 
 
-def _say_broken(found: Any) -> None:
+def say_broken(found: Any) -> None:
+    """Say which rows cannot be used, and why."""
     from llmcli.reports import RowErrors, say
 
     errors = RowErrors()

@@ -76,7 +76,7 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
     from llmcli.models import describing, manifest, names, pairs, store
 
     model = describing.describe(pairs.fill(names.find(name), source="auto", target=""))
-    folder = store.folder(model.source, name=model.name)
+    folder = store.folder(model.source, name=model.stored)
     if folder is None:
         raise UsageError(f"{name} is a folder of yours: nothing to pull")
     with progress.preparing({"quiet": quiet}) as report:
@@ -179,7 +179,7 @@ def _place(name: str) -> Path:
     if label is not None:
         return label
     model = names.find(name)
-    folder = None if pairs.template(model) else store.folder(model.source, name=model.name)
+    folder = None if pairs.template(model) else store.folder(model.source, name=model.stored)
     if folder is None:
         raise ModelError(f"no stored model {name}", code="no-model", hint="llmcli models list")
     return folder

@@ -93,6 +93,35 @@ class Patience:
         die(_heard[0])
 
 
+class Stopping:
+    """A context in which the first signal asks a long work to end with what it has; the second ends the program.
+
+    The program ends by the signal all the same, once it is done: see :func:`settle`.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def __enter__(self) -> Stopping:
+        for number in ENDING:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end_at_once()
+
+    def asked(self) -> bool:
+        """Whether it is to end."""
+        return bool(_heard)
+
+    def _hear(self, number: int, frame: object) -> None:
+        end_at_once()  # the next one is not waited for
+        _heard.append(signal.Signals(number))
+        if not self._quiet:
+            _write("llmcli: ending with the best so far; once more: at once")
+
+
 def _write(line: str) -> None:
     """A line on stderr, past Python's buffer: the program may be just writing into that."""
     import contextlib

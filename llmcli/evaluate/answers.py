@@ -65,11 +65,12 @@ def ask(
     begin, answers = time.monotonic(), []
     for result in runner.run(session, iter([row.record for row in rows]), row_fields=task.row_fields):
         count(result)
-        answers.append(_answer(result))
+        answers.append(of_result(result))
     return Answered(session.model, answers, time.monotonic() - max(begin, ready()))
 
 
-def _answer(result: Result) -> Answer:
+def of_result(result: Result) -> Answer:
+    """The answer that a result holds."""
     tokens = result.input_tokens + result.output_tokens
     if result.error is not None:
         return Answer("", tokens=tokens, failed=result.error.code)

@@ -118,7 +118,7 @@ def _folder(model: ModelConfig) -> Path | None:
     if pairs.template(model):
         return None
     try:
-        return store.folder(model.source, name=model.name) or model.source.path
+        return store.folder(model.source, name=model.stored) or model.source.path
     except ModelError:  # a GGUF file that is gone
         return None
 
