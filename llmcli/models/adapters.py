@@ -49,6 +49,8 @@ def join(model: Any, folder: Path) -> None:
         raise ModelError(f"{folder / CONFIG}: another kind of adapter than llmcli reads", code="bad-adapter")
     layers = [name.removesuffix(DOWN) for name in tensors if name.endswith(DOWN)]
     saved = [name for name in tensors if not name.endswith((DOWN, UP))]
+    if sum(name.endswith(UP) for name in tensors) != len(layers):
+        raise ModelError(f"{folder}: its adapter lacks matrices", code="bad-adapter")
     try:
         scale = float(config["lora_alpha"]) / int(config["r"])
         with torch.no_grad():

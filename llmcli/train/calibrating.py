@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-PULL = 0.01
+PULL = 0.001
 """How strongly a temperature of 1 and no bias are preferred: of few rows little is believed."""
 
 

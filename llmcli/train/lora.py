@@ -91,7 +91,7 @@ def inject(model: Any, *, rank: int, seed: int, pipeline: str) -> Adapter:
                  if not name.startswith(f"{model.base_model_prefix}.")}  # fmt: skip
     within = {id(module) for module in model.base_model.modules()}
     names = [name for name, module in model.named_modules()
-             if type(module) in (torch.nn.Linear, Conv1D) and id(module) in within
+             if isinstance(module, torch.nn.Linear | Conv1D) and id(module) in within
              and name.rpartition(".")[2] not in LEFT_ALONE]  # fmt: skip
     if not names:
         raise ModelError(f"a {type(model).__name__} has no linear layers that an adapter could stand on",

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 SHINGLE = 5
 """Characters of a shingle."""
 BANDS, EACH = 16, 4
-"""Of least hashes: two rows of resemblance 0.8 share a band with probability 0.9998, two of 0.3 with 0.12."""
-ALIKE = 0.8
+"""Of least hashes: two rows of resemblance 0.7 share a band with probability 0.99, two of 0.3 with 0.12."""
+ALIKE = 0.7
 """The resemblance from which rows are taken for the same."""
 PRIME = (1 << 31) - 1
 

@@ -292,6 +292,7 @@ def _served(job: Job, made: Made, folder: Path, test: Sequence[Row], ears: Ears)
 def _story(job: Job, made: Made, answered: Sequence[Answered], gain: str) -> writing.Story:
     base, test = job.config.model, job.rows.of(TEST)
     licence = base.license
+    terms = f"{licence.name} {licence.url} {licence.notice}" if licence else "its licence is not known."
     figures = ["| | measure | value | 95% interval |", "|---|---|---|---|"]
     for one in answered:
         figures += [f"| {one.model} | {score.name} | {report.number(score.value)} | {report.ends(score.interval)} |"
@@ -299,12 +300,11 @@ def _story(job: Job, made: Made, answered: Sequence[Answered], gain: str) -> wri
     labels = Counter(one.row.gold[0] for one in job.rows.rows) if job.labelled else {}
     counts = [f"Labels: {', '.join(f'{name} ({count})' for name, count in sorted(labels.items()))}."] if labels else []
     return writing.Story({
-        "What it is": [f"`{base.name}`, trained by `llmcli train {job.task.name}`; method: {made.method}.",
+        "What it is": [f"`{writing.title(base)}`, trained by `llmcli train {job.task.name}`; method: {made.method}.",
                        f"Use: `llmcli {job.task.name} -m FOLDER`."],
         "Rows": [f"{job.rows.said}. `rows.jsonl` names each row's side.", *counts],
         "On rows that nothing saw": [*figures, "", f"{gain}."],
-        "Base model and licence": [f"{base.stored}: {licence.name} {licence.url} {licence.notice}".rstrip() if licence
-                                   else f"{base.stored}: its licence is not known."],
+        "Base model and licence": [f"{writing.title(base)}: {terms}".rstrip()],
         "Time": [f"{_minutes(made.seconds)} for the method that was kept."],
     })  # fmt: skip
 

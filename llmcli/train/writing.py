@@ -33,13 +33,18 @@ def model(config: AnyConfig, *, method: str, whole: bool) -> dict[str, Any]:
     base = config.model
     kept = base.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude={"tasks", "trained", "size"})
     source = {"path": "."} if whole else _source(base.source)
-    described = f"{base.name}, trained to {config.task} ({method})."
-    values = {**kept, "name": "trained", "description": described, "source": source, "base": base.stored,
+    described = f"{title(base)}, trained to {config.task} ({method})."
+    values = {**kept, "name": "trained", "description": described, "source": source, "base": title(base),
               "pipeline": base.pipeline, "chat": base.chat, "supported_tasks": [config.task],
               "tasks": {config.task: _settings(config)}}  # fmt: skip
     if base.source.path is None and not whole:
         values["base_weights"] = store.identity(base.model_copy(update={"trained": None}))
     return values
+
+
+def title(base: ModelConfig) -> str:
+    """What a base model is called: a folder by its own name, however its path was spelled."""
+    return base.source.path.name if base.source.path is not None else base.stored
 
 
 def _source(source: Source) -> dict[str, Any]:
@@ -85,30 +90,11 @@ def finish(folder: Path, config: AnyConfig, story: Story) -> None:
     base = config.model
     licence = base.license.name if base.license else "unknown"
     data = ModelCardData(
-        base_model=base.source.hub.repo if base.source.hub else base.stored, license="other", license_name=licence,
+        base_model=base.source.hub.repo if base.source.hub else title(base), license="other", license_name=licence,
         license_link=(base.license.url or None) if base.license else None, language=base.languages or None,
         tags=["llmcli", config.task],
     )  # fmt: skip
     parts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in story.parts.items()]
-    body = "\n\n".join([f"# {base.name}, trained to {config.task}", *parts])
+    body = "\n\n".join([f"# {title(base)}, trained to {config.task}", *parts])
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n").save(folder / CARD)
-    manifest.write(folder, source=f"llmcli {__version__} train {config.task}", base=base.stored)
-
-
-def remove(folder: Path) -> int:
-    """Remove what `train` wrote, and the folder where nothing else is in it; the bytes that were freed."""
-    held = manifest.read(folder) or {"files": {}}
-    freed = 0
-    for name in [*held["files"], manifest.NAME]:
-        path = folder / name
-        if path.is_file():
-            freed += path.stat().st_size
-            path.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
-    return freed
-
-
-def known(model: ModelConfig) -> bool:
-    """Whether a model is one that `train` made."""
-    return model.trained is not None
+    manifest.write(folder, trained=f"llmcli {__version__} train {config.task}", base=title(base))
