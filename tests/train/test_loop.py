@@ -172,14 +172,15 @@ class TestState:
         assert len([*(tmp_path / "s").glob("toy-*")]) == 1
 
 
-def test_calibration_takes_a_preference_back():
+def test_calibration_finds_what_made_the_scores():
+    """Of two normal distributions, 4 apart and around 1.5, the log-odds are 4 (x - 1.5); the model said 8 x."""
     draw = torch.Generator().manual_seed(1)
-    right = torch.randint(2, (400,), generator=draw).tolist()
-    logits = [2.0 * (1 if label else -1) + 1.5 + float(torch.randn((), generator=draw)) for label in right]
-    scores = [{"a": 1 - p, "b": p} for p in (1 / (1 + 2.718281828 ** -(4 * logit)) for logit in logits)]
+    right = torch.randint(2, (600,), generator=draw).tolist()
+    x = [2.0 * (1 if label else -1) + 1.5 + float(torch.randn((), generator=draw)) for label in right]
+    scores = [{"a": 1 - p, "b": p} for p in torch.sigmoid(8 * torch.tensor(x, dtype=torch.float64)).tolist()]
     found = calibrating.fit(scores, ["ab"[label] for label in right])
-    assert found.temperature > 1.5  # it was four times too sure
-    assert found.bias["a"] - found.bias["b"] == pytest.approx(6, abs=2.5)
+    assert found.temperature == pytest.approx(2, abs=0.5)
+    assert found.bias["a"] - found.bias["b"] == pytest.approx(12, abs=2)
 
 
 def test_a_probe_finds_what_a_state_holds():

@@ -19,20 +19,7 @@ def row(text: str, label: str = "a") -> Row:
 
 def texts(count: int) -> list[str]:
     draw = random.Random(1)
-    words = [
-        "bridge",
-        "river",
-        "market",
-        "winter",
-        "harbour",
-        "engine",
-        "forest",
-        "letter",
-        "music",
-        "window",
-        "garden",
-        "silver",
-    ]
+    words = ["bridge", "river", "market", "winter", "harbour", "engine", "forest", "letter", "music", "window"]
     return [f"{place} " + " ".join(draw.choices(words, k=9)) for place in range(count)]
 
 
@@ -59,7 +46,7 @@ def test_near_duplicates_stand_on_one_side():
     rows = []
     for place, text in enumerate(texts(60)):
         label = "ab"[place % 2]
-        rows += [row(text, label), row(text + " now", label), row(text.replace("river", "rivers"), label)]
+        rows += [row(text, label), row(text + " now", label), row(text.replace("river", "rivers", 1), label)]
     sides: dict[str, set[str]] = {}
     for one in prepare(rows).rows:
         sides.setdefault(str(one.row.record.id).split()[0], set()).add(one.side)
