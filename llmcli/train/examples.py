@@ -120,9 +120,9 @@ def examples(task: Task[Any], config: AnyConfig, model: Any, rows: Sequence[Row]
 
 def _written(prompt: Rendered, target: str, config: AnyConfig) -> Example:
     """An example of a text: behind it stands what ends it in inference."""
-    style = prompts.of(config)
     if prompt.messages or not config.model.facts.instructed or config.settings.prompt is None:
         return Example(prompt, target=target, ends=True)
+    style = prompts.of(config)
     question, _, after = style.example.partition("{answer}")
     gap = question[len(question.rstrip(" ")) :]
     end = (after or style.separator)[:1]

@@ -6,6 +6,7 @@ An entry is replaced whole: its tensors are in a file of their own name, which t
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -73,9 +74,7 @@ class State:
         try:
             yield
         except (OSError, SafetensorError) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise OutputError(f"{shown(self.folder)}: {why}", code="write",
-                              hint="free some room, then --resume") from error  # fmt: skip
+            raise unwritten(self.folder, error) from error
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -135,6 +134,13 @@ class State:
         if remove:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.close()
+
+
+def unwritten(place: Path, error: Exception) -> OutputError:
+    """The one line for what cannot be written."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    full = "No space left" in why or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return OutputError(f"{shown(place)}: {why}", code="write", hint="free some room, then --resume" if full else "")
 
 
 def _digest(raw: bytes) -> bytes:

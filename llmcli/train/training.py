@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmcli.config.run_config import AnyConfig
 from llmcli.config.schemas import Label
-from llmcli.errors import InputError, LlmcliError, ModelError, OutputError, UsageError, shown
+from llmcli.errors import InputError, LlmcliError, ModelError, UsageError, shown
 from llmcli.evaluate import comparing, report, rows
 from llmcli.evaluate.answers import Answer, Answered, of_result
 from llmcli.evaluate.measures import LABELS, measured
@@ -29,7 +29,7 @@ from llmcli.train import methods, reload, splitting, writing
 from llmcli.train.loop import Judgement, Plan, Progress
 from llmcli.train.methods import Job, Made
 from llmcli.train.splitting import CHOOSE, LEARN
-from llmcli.train.state import State
+from llmcli.train.state import State, unwritten
 
 if TYPE_CHECKING:
     from llmcli.reports import Report
@@ -95,8 +95,7 @@ def train(task: Task[Any], config: AnyConfig, found: Rows, asked: Asked, ears: E
         done = True
         return kept
     except OSError as error:
-        raise OutputError(f"{shown(asked.output)}: {error.strerror or error}", code="write",
-                          hint="free some room, then --resume") from error  # fmt: skip
+        raise unwritten(asked.output, error) from error
     finally:
         state.close(remove=done)
 
@@ -268,8 +267,7 @@ def _built(job: Job, made: Made, asked: Asked) -> Path:
     except Exception as error:  # safetensors says that a disk is full in an error of its own
         if "No space left" not in str(error) and not isinstance(error, OSError):
             raise
-        raise OutputError(f"{shown(folder)}: no space left", code="write",
-                          hint="free some room, then --resume") from error  # fmt: skip
+        raise unwritten(folder, error) from error
     writing.write(folder, made.config, method=made.method, whole=made.whole or merged, rows=job.rows)
     return folder
 
