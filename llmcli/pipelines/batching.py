@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from llmcli import reports
 from llmcli.errors import OutOfMemory, out_of_memory
+from llmcli.reports import READING
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,8 +52,9 @@ def run(
     *,
     budget: Budget,
     padded: bool = True,
+    stage: str = READING,
 ) -> list[R]:
-    """Apply ``work`` batch by batch; one result an item, in the items' order.
+    """Apply ``work`` batch by batch; one result an item, in the items' order. How far it is, is told as ``stage``.
 
     Raises OutOfMemory where memory runs out for one item alone.
     """
@@ -67,6 +70,7 @@ def run(
                 _shrink(budget, [lengths[index] for index in batch], error)
                 break  # and plan what is left anew
             results.update(zip(batch, found, strict=True))
+            reports.tell(stage, len(results) / len(items))
         waiting = [index for index in waiting if index not in results]
     return [results[index] for index in range(len(items))]
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from llmcli import reports
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines import batching, scores
@@ -20,6 +21,7 @@ from llmcli.pipelines.fast.prefix import Kept, reader
 from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
 from llmcli.pipelines.reading import PlainReader, Reader
 from llmcli.pipelines.tokens import Encoded, Encoder
+from llmcli.reports import READING, WRITING
 from llmcli.text.prompts import Rendered
 
 R = TypeVar("R")
@@ -57,7 +59,8 @@ class CausalModel(HeadModel):
         def work(batch: list[Encoded]) -> list[list[Completion]]:
             return self._completions(batch, asked)
 
-        found = self._batches(encoded, work, budget=budget, padded=self._completions.padded(asked))
+        found = self._batches(encoded, work, budget=budget, stage=WRITING,
+                              padded=self._completions.padded(asked))  # fmt: skip
         if self._prefixes is not None:
             self._prefixes.forget()
         return found
@@ -75,8 +78,9 @@ class CausalModel(HeadModel):
         return self._batches(encoded, work, budget=self._budget)
 
     def _batches(
-        self, encoded: list[Encoded], work: Callable[[list[Encoded]], list[R]], *, budget: Budget, padded: bool = True
-    ) -> list[R]:
+        self, encoded: list[Encoded], work: Callable[[list[Encoded]], list[R]], *, budget: Budget, padded: bool = True,
+        stage: str = READING,
+    ) -> list[R]:  # fmt: skip
         """Batches share one prefix; results come back in order, one a prompt."""
         results: dict[int, R] = {}
         for prefix in dict.fromkeys(item.prefix for item in encoded):
@@ -84,7 +88,7 @@ class CausalModel(HeadModel):
             items = [encoded[index] for index in group]
             # Read plainly, the prefix is a part of each row.
             lengths = [len(item.row) + (len(prefix) if self._prefixes is None else 0) for item in items]
-            done = batching.run(items, lengths, work, budget=budget, padded=padded)
+            done = batching.run(items, lengths, work, budget=budget, padded=padded, stage=stage)
             results.update(zip(group, done, strict=True))
         return [results[index] for index in range(len(encoded))]
 
@@ -94,10 +98,11 @@ class CausalModel(HeadModel):
         """See Model. Each prompt is a batch of its own: its likeliest answers are the rows."""
         if not self.encoder.tokenizer.is_fast:
             raise ModelError("its tokenizer does not tell where tokens stand in the text", code="bad-model")
-        return [
-            self._extraction(self.encoder.prompt(prompt), context, question=question, ending=ending)
-            for prompt, (question, context) in zip(prompts, pairs, strict=True)
-        ]
+        found = []
+        for prompt, (question, context) in zip(prompts, pairs, strict=True):
+            found.append(self._extraction(self.encoder.prompt(prompt), context, question=question, ending=ending))
+            reports.tell(READING, len(found) / len(pairs))
+        return found
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""
