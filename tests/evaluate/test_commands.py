@@ -68,19 +68,18 @@ def test_two_runs_are_compared(cli, gold, tmp_path: Path):
 
 
 def test_rows_that_were_trained_on_are_refused(cli, fake, gold, tmp_path: Path, checkpoint):
-    folder = checkpoint("gemma3")
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "model.yaml").write_text(f"name: made\nsource: {{path: {checkpoint('gemma3')}}}\npipeline: causal\n")
     seen = [json.dumps({"digest": digest(Record(id=0, text=text)), "side": side})
             for text, side in (("GOOD one.", "train"), ("poor", "test"))]  # fmt: skip
     (folder / "rows.jsonl").write_text("\n".join(seen))
-    try:
-        done = cli("evaluate", "classify", gold, *FIELDS, "-m", str(folder))
-        assert done.code == 2
-        assert "error[leaked]" in done.err
-        assert "1 of these 4 rows" in done.err
-        left = cli("evaluate", "classify", gold, *FIELDS, "-m", str(folder), "--drop-seen", "--json", "-q")
-        assert json.loads(left.out)["rows"] == 3
-    finally:
-        (folder / "rows.jsonl").unlink()
+    done = cli("evaluate", "classify", gold, *FIELDS, "-m", str(folder))
+    assert (done.code, "error[leaked]" in done.err, "1 of these 4 rows" in done.err) == (2, True, True)
+    left = cli("evaluate", "classify", gold, *FIELDS, "-m", str(folder), "--drop-seen", "--json", "-q")
+    assert json.loads(left.out)["rows"] == 3
+    (folder / "rows.jsonl").write_text("{")
+    assert "rows.jsonl: damaged" in cli("evaluate", "classify", gold, *FIELDS, "-m", str(folder)).err
 
 
 @pytest.mark.parametrize(
