@@ -116,6 +116,28 @@ def test_translations_and_texts_are_trained(cli, checkpoint, tmp_path: Path, mon
     assert (done.code, "lora: chrF" in done.out) == (0, True), done.err
 
 
+@pytest.mark.parametrize("base", ["qwen3", "llama"])
+def test_chats_and_completions_are_trained(cli, checkpoint, tmp_path: Path, monkeypatch, base: str):
+    monkeypatch.chdir(tmp_path)
+    chats = [{"messages": [{"role": "user", "content": f"{word}?"}, {"role": "assistant", "content": word}]}
+             if base == "qwen3" else {"prompt": f"{word}:", "completion": f" {word}"}
+             for word in ANIMALS + WEATHER]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, chats)))
+    done = cli("train", "generate", "rows.jsonl", "-o", "made", "-m", str(checkpoint(base)), "-q", "--epochs", "1",
+               "--max-new-tokens", "6")  # fmt: skip
+    assert (done.code, "lora: chrF" in done.out) == (0, True), done.err
+
+
+def test_a_base_that_has_changed_is_refused(cli, checkpoint, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "model.yaml").write_text(
+        f"name: made\nsource: {{path: {checkpoint('gemma3')}}}\npipeline: causal\nbase: b\nbase_weights: '0123'\n"
+    )
+    done = cli("classify", "-m", "./made", "--labels", "a,b", "x")
+    assert (done.code, "error[changed-base]" in done.err) == (4, True)
+
+
 def test_what_is_loaded_must_be_what_was_trained(train, checkpoint, tmp_path: Path, monkeypatch):
     from llmcli.train import reload
 
