@@ -72,7 +72,7 @@ class TrainOptions:
     rank: Annotated[int, Option(min=1, max=256, help="Of the adapter.", rich_help_panel="Training")] = 8
     rate: Annotated[
         float | None, Option(min=0.0, help="The learning rate.", rich_help_panel="Training",
-                             show_default="0.0005; 0.00005 for 'full'")
+                             show_default="0.0002; 0.00005 for 'full'")
     ] = None  # fmt: skip
     merge: Annotated[
         bool, Option("--merge", help="Write whole weights, not an adapter.", rich_help_panel="Training")
@@ -92,6 +92,7 @@ def train(task: str, values: dict[str, Any]) -> None:
     from llmcli.evaluate import rows
     from llmcli.run.resolve import resolve
     from llmcli.train import training
+    from llmcli.train.job import Asked, Ears
 
     declared = tasks.get(task)
     own = {item.name: values.pop(item.name) for item in fields(TrainOptions)}
@@ -102,10 +103,10 @@ def train(task: str, values: dict[str, Any]) -> None:
         found = rows.read(config, own.pop("label_field"))
         if found.broken and not values["quiet"]:
             say_broken(found)
-        asked = training.Asked(**own | {"output": places.absolute(own["output"])})
+        asked = Asked(**own | {"output": places.absolute(own["output"])})
         shown = progress.Training(report, quiet=values["quiet"])
         with signals.Stopping(quiet=values["quiet"]) as stopping:
-            ears = training.Ears(put, shown.hear, report, stopping.asked)
+            ears = Ears(put, shown.hear, report, stopping.asked)
             training.train(declared, config, found, asked, ears)
 
 

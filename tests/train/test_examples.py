@@ -12,7 +12,7 @@ from llmcli.config.schemas import Label
 from llmcli.evaluate.rows import Row
 from llmcli.run.records import Record
 from llmcli.run.resolve import resolve
-from llmcli.train import methods
+from llmcli.train import job as jobs
 from llmcli.train.examples import Example, examples
 from tests.support.fake import FakeModel
 
@@ -23,8 +23,8 @@ def learnt(task: str, row: Row, *, labels: tuple[str, ...] = (), **settings: Any
     if labels:
         made = [Label(name=name, description="one of them", bias=1.0) for name in labels]
         config = config.__class__(**vars(config) | {"settings": config.settings.model_copy(update={"labels": made})})
-    job: Any = SimpleNamespace(task=declared, config=config, labelled=methods.LABELS.count(task) > 0)
-    return examples(declared, methods.bare(job), FakeModel(), [row])
+    job: Any = SimpleNamespace(task=declared, config=config, labelled=task in jobs.LABELS)
+    return examples(declared, jobs.bare(job), FakeModel(), [row])
 
 
 def row(text: str, gold: str, **fields: Any) -> Row:
