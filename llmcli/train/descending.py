@@ -84,10 +84,21 @@ def _whole(module: Any) -> dict[str, Any]:
 
 
 def _items(job: Job, config: AnyConfig, model: Any, objective: Objective, rows: Sequence[Row]) -> list[Item]:
+    """The examples of rows. Says how many rows make none, and why."""
     from llmcli.train.examples import examples
+    from llmcli.train.objectives import LONGEST
 
-    found = [objective.item(example) for example in examples(job.task, config, model, rows)]
-    return [item for item in found if item is not None]
+    found = [[objective.item(example) for example in examples(job.task, config, model, [row])] for row in rows]
+    items = [item for some in found for item in some if item is not None]
+    unpaired = sum(not some for some in found)
+    long = sum(any(item is None for item in some) for some in found)
+    if unpaired:
+        job.tell(f"{unpaired} of {len(rows)} rows left out: read in several pieces, or sentences that have no pair")
+    if long:
+        job.tell(
+            f"{long} of {len(rows)} rows too long, left out: above {LONGEST} tokens with their prompt, or the window"
+        )
+    return items
 
 
 def _loss(objective: Objective, items: Sequence[Item]) -> float:

@@ -74,6 +74,7 @@ class Job:
     state: State
     report: Report
     hear: Callable[[Progress], None]
+    tell: Callable[[str], None]
 
     @property
     def kind(self) -> str:

@@ -112,7 +112,7 @@ def _trained(
         names = tuple(label.name for label in config.settings.labels)
     plan = Plan(asked.epochs, asked.batch, asked.rate or 0.0, asked.seed, stop=ears.stop,
                 end=None if asked.minutes is None else time.monotonic() + 60 * asked.minutes)  # fmt: skip
-    job = Job(task, config, prepared, names, plan, asked.rank, state, ears.report, ears.hear)
+    job = Job(task, config, prepared, names, plan, asked.rank, state, ears.report, ears.hear, ears.tell)
     now = _untrained(job, learn="calibrate" in tried)
     choose = prepared.of(CHOOSE)
     before = judged(job, choose, now.found[CHOOSE])

@@ -73,3 +73,18 @@ def test_sentences_are_paired_where_there_are_as_many():
     both = learnt("translate", row("A cat slept. Rain fell.", "Un chat dormait. La pluie tombait."), **options)
     assert [example.target for example in both] == [" Un chat dormait.\n", " La pluie tombait.\n"]
     assert learnt("translate", row("A cat slept. Rain fell.", "Un chat dormait sous la pluie."), **options) == []
+
+
+def test_rows_that_are_left_out_are_counted():
+    from llmcli.train import descending
+
+    declared, said = tasks.get("translate"), list[str]()
+    config = resolve(declared, {"options": {"from_": "en", "to": "fr"}})
+    job: Any = SimpleNamespace(task=declared, tell=said.append)
+    objective: Any = SimpleNamespace(item=lambda example: None if "long" in example.prompt.row else example.target)
+    rows = [row("A cat.", "Un chat."), row("A long cat.", "Un long chat."), row("A cat. A dog.", "Tous les deux")]
+    assert descending._items(job, config, FakeModel(), objective, rows) == [" Un chat.\n"]
+    assert said == [
+        "1 of 3 rows left out: read in several pieces, or sentences that have no pair",
+        "1 of 3 rows too long, left out: above 1024 tokens with their prompt, or the window",
+    ]
