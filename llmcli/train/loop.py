@@ -202,6 +202,8 @@ class Run:
             for name, part in self.parameters.items():
                 part.copy_(tensors[f"now {name}"])
                 if f"step {name}" in tensors:
-                    self._optimizer.state[part] = {key: tensors[f"{key} {name}"] for key in MOMENTS}
+                    self._optimizer.state[part] = {  # the count of steps stays where it is: AdamW reads it as a number
+                        key: tensors[f"{key} {name}"].to("cpu" if key == "step" else part.device) for key in MOMENTS
+                    }
                 if f"best {name}" in tensors:
                     self.found[name] = tensors[f"best {name}"].to(part)
