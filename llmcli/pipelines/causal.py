@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +15,7 @@ from llmcli.pipelines import batching, scores
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.choice import Choices
-from llmcli.pipelines.completion import Completions
+from llmcli.pipelines.completion import Asked, Completions
 from llmcli.pipelines.extraction import Extraction
 from llmcli.pipelines.fast import known
 from llmcli.pipelines.fast.prefix import Kept, reader
@@ -47,27 +49,59 @@ class CausalModel(HeadModel):
     def complete(
         self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
     ) -> list[list[Completion]]:
-        """See Model. Sampled rows run one by one, each from its own seed: no row depends on its neighbours."""
-        budget = Budget(1, self._budget.tokens) if generation.sampled or emit else self._budget
-        asked = self._completions.asked(generation, emit)
-        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        """See Model. No row depends on its neighbours: each is drawn from its own seed."""
+        encoded = self.encoder.prompts(prompts)
+        seeds = [generation.seed if prompt.seed is None else prompt.seed for prompt in prompts]
         if len(encoded) == 1 and self._prefixes is not None:
             encoded = [self._prefixes.resumed(encoded[0])]
-
-        def work(batch: list[Encoded]) -> list[list[Completion]]:
-            return self._completions(batch, asked)
-
-        found = self._batches(encoded, work, budget=budget, padded=self._completions.padded(asked))
+        asked = self._completions.asked(generation, emit)
+        found = (self._flowing if self._completions.flows(asked) else self._batched)(encoded, seeds, asked)
         if self._prefixes is not None:
             self._prefixes.forget()
         return found
+
+    def _flowing(self, encoded: list[Encoded], seeds: list[int | None], asked: Asked) -> list[list[Completion]]:
+        """Rows join a batch as others leave it; where pieces of a text are heard, each is written by itself."""
+        each, most = asked.config.num_return_sequences, asked.config.max_new_tokens
+        found: list[list[Completion]] = [[] for _ in encoded]
+        for prefix in dict.fromkeys(item.prefix for item in encoded):
+            group = [place for place, item in enumerate(encoded) if item.prefix == prefix]
+
+            def work(part: list[int], done: Callable[[int], None], at_once: int) -> None:
+                def made(place: int, completion: Completion) -> None:
+                    found[part[place]].append(completion)
+                    if len(found[part[place]]) == each:
+                        done(part[place])
+
+                for place in part:
+                    found[place].clear()
+                rows, own = [encoded[place] for place in part], [seeds[place] for place in part]
+                self._completions.flow(rows, own, asked, made, at_once=at_once, tokens=self._budget.read)
+
+            budget = self._budget if asked.emit is None else Budget(1, self._budget.tokens)
+            lengths = {place: len(encoded[place].row) for place in group}
+            batching.flow(lengths, work, budget=budget, each=each, most=most)
+        return found
+
+    def _batched(self, encoded: list[Encoded], seeds: list[int | None], asked: Asked) -> list[list[Completion]]:
+        """One batch after the other; sampled rows one by one."""
+
+        def work(batch: list[Encoded], asked: Asked = asked) -> list[list[Completion]]:
+            return self._completions(batch, asked)
+
+        alone = Budget(1, self._budget.tokens)
+        if asked.config.do_sample:
+            return [self._batches([item], partial(work, asked=replace(asked, seed=seed)), budget=alone)[0]
+                    for item, seed in zip(encoded, seeds, strict=True)]  # fmt: skip
+        budget = alone if asked.emit else self._budget
+        return self._batches(encoded, work, budget=budget, padded=self._completions.padded(asked))
 
     def choose(
         self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
     ) -> list[Choice]:
         """See Model."""
         words = {name: [tuple(self.encoder.ids(word)) for word in group] for name, group in labels.items()}
-        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        encoded = self.encoder.prompts(prompts)
 
         def work(batch: list[Encoded]) -> list[Choice]:
             return self._choices.choose(batch, words, multi=multi)
@@ -101,7 +135,7 @@ class CausalModel(HeadModel):
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""
-        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        encoded = self.encoder.prompts(prompts)
         tails = [len(self.encoder.ids(answer)) for answer in answers]
         full = [
             Encoded(item.prefix, (*item.row, *self.encoder.ids(answer)))

@@ -61,6 +61,10 @@ class Model(Protocol):
     """How it runs, for people: the checkpoint's folder, device, number format, and whether it is rounded."""
 
     @property
+    def batch(self) -> int:
+        """Rows up to which a batch may grow, where large ones are quicker; 0: a window is large enough."""
+
+    @property
     def context_window(self) -> int:
         """The most tokens of prompt and answer together."""
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from llmcli.pipelines import batching
-from llmcli.pipelines.base import ROWS, TOKENS
+from llmcli.pipelines.budgets import ROWS, TOKENS
 from llmcli.pipelines.scores import Logits, Scores
 from llmcli.pipelines.tokens import Encoded
 

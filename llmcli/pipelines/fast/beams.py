@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from llmcli.pipelines import scores
 from llmcli.pipelines.fast.prefix import PrefixCache
-from llmcli.pipelines.stopping import stops
+from llmcli.pipelines.stopping import Stops
 from llmcli.pipelines.tokens import Encoder
 
 Hypothesis = tuple[float, list[int]]
@@ -74,7 +74,7 @@ class BeamSearch:
 
         ``ids`` and ``mask``, (rows, prompt), are padded on the left behind what ``cache`` holds.
         """
-        beams, ends = rules.beams, rules.ends
+        beams, ends, stops = rules.beams, rules.ends, Stops(self._encoder, stop)
         rows = [Row(place, beams) for place in range(len(ids))]
         found: list[list[Hypothesis]] = [[] for _ in rows]
         width = max(2, 1 + len(ends)) * beams
@@ -85,7 +85,7 @@ class BeamSearch:
             left: list[Row] = []
             begin = 0
             for row, (best, parents) in zip(rows, candidates, strict=True):
-                hits = [tokens[-1] in ends or stops(self._encoder, tokens, stop) for _, tokens in best]
+                hits = [tokens[-1] in ends or stops(tokens) for _, tokens in best]
                 hits = [hit or len(best[0][1]) >= rules.max_new_tokens for hit in hits]
                 going = [parent for parent, hit in zip(parents, hits, strict=True) if not hit][:beams]
                 size = len(row.tokens)
@@ -109,14 +109,19 @@ class BeamSearch:
     ) -> list[tuple[list[Hypothesis], list[int]]]:
         """For each row the ``width`` likeliest longer texts, best first, and the beams that they come from."""
         values, ids = scores.likeliest(self._prefixes.head, states, width)
-        each = values.shape[1]
-        sizes = [len(row.tokens) for row in rows]
+        each, most = values.shape[1], max(len(row.tokens) for row in rows)
+        # A row with fewer beams is filled up: what cannot be stands last.
+        places = [most * place + beam for place, row in enumerate(rows) for beam in range(len(row.tokens))]
+        before = torch.tensor([score for row in rows for score in row.scores])
+        total = torch.full((len(rows) * most, each), float("-inf"))
+        tokens = torch.zeros(len(rows) * most, each, dtype=torch.long)
+        total[places], tokens[places] = values.cpu() + before[:, None], ids.cpu()
+        total, tokens = total.view(len(rows), -1), tokens.view(len(rows), -1)
+        best, order = total.topk(min(width, total.shape[1]))
         found = []
-        for row, own, tokens in zip(rows, torch.split(values.cpu(), sizes), torch.split(ids.cpu(), sizes), strict=True):
-            total = own + torch.tensor(row.scores)[:, None]
-            best, places = total.flatten().topk(min(width, total.numel()))
-            parents = [place // each for place in places.tolist()]
-            longer = [[*row.tokens[parent], token]
-                      for parent, token in zip(parents, tokens.flatten()[places].tolist(), strict=True)]  # fmt: skip
-            found.append((list(zip(best.tolist(), longer, strict=True)), parents))
+        for row, *chosen in zip(rows, best.tolist(), order.tolist(), tokens.gather(1, order).tolist(), strict=True):
+            log_p, parents, newest = (part[: min(width, len(row.tokens) * each)] for part in chosen)
+            parents = [place // each for place in parents]
+            longer = [[*row.tokens[parent], token] for parent, token in zip(parents, newest, strict=True)]
+            found.append((list(zip(log_p, longer, strict=True)), parents))
         return found

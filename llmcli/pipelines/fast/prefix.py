@@ -80,16 +80,21 @@ class PrefixCache:
     def expand(self, prefix: tuple[int, ...], rows: int) -> DynamicCache:
         """A fresh cache that holds the prefix for ``rows`` rows."""
         attention.forget()
-        if not prefix:
-            return DynamicCache()
+        return self.fork(self._held(prefix), rows) if prefix else DynamicCache()
+
+    def pairs(self, prefix: tuple[int, ...]) -> list[Pair]:
+        """The keys and values of a prefix, layer by layer, each (1, heads, prefix, width)."""
+        return [_whole(layer) for layer in self._held(prefix).layers]
+
+    def _held(self, prefix: tuple[int, ...]) -> DynamicCache:
         if prefix == self.begun[0]:
-            return self.fork(self.begun[1], rows)
+            return self.begun[1]
         if prefix not in self._kept:
             self._kept[prefix] = self._known(prefix) or self._computed(prefix)
             while len(self._kept) > KEPT_PREFIXES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(prefix)
-        return self.fork(self._kept[prefix], rows)
+        return self._kept[prefix]
 
     def _known(self, prefix: tuple[int, ...]) -> DynamicCache | None:
         """The cache of a prefix that another process computed."""
@@ -128,11 +133,15 @@ class PrefixCache:
         """A cache in which ``rows`` rows go on behind what a cache of one row holds; that one stays as it is."""
         forked = DynamicCache()
         for layer in cache.layers:
-            held = layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
+            held = _whole(layer)
             # One attention kernel reads a short prefix and the row, where there is one row.
             copied = rows == 1 and held[0].shape[-2] < APART
             forked.layers.append(_copied(held) if copied else SharedLayer(*held))
         return forked
+
+
+def _whole(layer: Any) -> Pair:
+    return layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
 
 
 def _copied(held: Pair) -> DynamicLayer:
