@@ -16,7 +16,7 @@ from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.choice import Choices
 from llmcli.pipelines.completion import Asked, Completions
-from llmcli.pipelines.extraction import Extraction
+from llmcli.pipelines.extraction import STARTS, Extraction, Query
 from llmcli.pipelines.fast import known
 from llmcli.pipelines.fast.prefix import Kept, reader
 from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
@@ -41,6 +41,8 @@ class CausalModel(HeadModel):
         self._completions = Completions(model, encoder, self._prefixes)
         self._choices = Choices(self._reader)
         self._extraction = Extraction(encoder, self._reader)
+        each = self._budget
+        self._spans = Budget(max(each.rows // STARTS, 1), max(each.tokens // STARTS, 1), most=each.most // STARTS)
 
     def size(self, prompt: Rendered) -> int:
         """See Model."""
@@ -125,13 +127,20 @@ class CausalModel(HeadModel):
     def spans(
         self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
     ) -> list[Span]:
-        """See Model. Each prompt is a batch of its own: its likeliest answers are the rows."""
+        """See Model. On a CPU each prompt is a batch of its own: its likeliest answers are the rows."""
         if not self.encoder.tokenizer.is_fast:
             raise ModelError("its tokenizer does not tell where tokens stand in the text", code="bad-model")
-        return [
-            self._extraction(self.encoder.prompt(prompt), context, question=question, ending=ending)
-            for prompt, (question, context) in zip(prompts, pairs, strict=True)
-        ]
+        encoded = self.encoder.prompts(prompts)
+        asked = dict(zip(map(id, encoded), pairs, strict=True))
+
+        def work(batch: list[Encoded]) -> list[Span]:
+            texts = [asked[id(prompt)] for prompt in batch]
+            queries = [Query(prompt, context, question)
+                       for prompt, (question, context) in zip(batch, texts, strict=True)]  # fmt: skip
+            return self._extraction(queries, ending=ending)
+
+        budget = self._spans if self._budget.most else Budget(1, self._budget.tokens)
+        return self._batches(encoded, work, budget=budget)
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""

@@ -175,6 +175,17 @@ class SharedRows:
         """See Rows."""
         return SharedRows(self._reader, self._reader.fork(self._cache, count), self._mask.repeat_interleave(count, 0))
 
+    def chosen(self, places: Sequence[int]) -> Rows:
+        """See Rows."""
+        rows = torch.tensor(places, device=self._mask.device)
+        cache = DynamicCache()
+        for layer in self._cache.layers:
+            own = SharedLayer(*layer.prefix) if isinstance(layer, SharedLayer) else DynamicLayer()
+            own.update(layer.keys[rows], layer.values[rows])
+            cache.layers.append(own)
+        attention.forget()
+        return SharedRows(self._reader, cache, self._mask[rows])
+
     def select(self, kept: Sequence[int]) -> None:
         """See Rows."""
         chosen = torch.tensor(kept, device=self._mask.device)
