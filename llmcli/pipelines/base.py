@@ -26,11 +26,7 @@ class HeadModel:
         self.context_window = window
         self.running = ""
         self._budget = budgets.budget(model, batch_size)
-
-    @property
-    def batch(self) -> int:
-        """See Model."""
-        return self._budget.most
+        self.batch = self._budget.most
 
     def batched(
         self, items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, alone: bool = False,

@@ -34,6 +34,8 @@ def plan(lengths: Sequence[int], *, rows: int, tokens: int, padded: bool = True)
 
 GAIN = 1.1
 """What twice as many rows must be worth, in tokens a second, to stay with them."""
+LOOKS = 2
+"""Batches of a size that are measured: the first one of a size prepares what later ones find ready."""
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Budget:
     tokens: int
     most: int = 0
     holds: int = 0
-    _speeds: dict[int, float] = field(default_factory=dict)
+    _speeds: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -64,9 +66,12 @@ class Budget:
         """Grow, or go back, by what a batch of that many rows took."""
         if rows != self.rows or rows >= self.most:
             return
-        self._speeds[rows] = max(tokens / max(seconds, 1e-9), self._speeds.get(rows, 0.0))
+        found = self._speeds.setdefault(rows, [])
+        found.append(tokens / max(seconds, 1e-9))
+        if len(found) < LOOKS:
+            return
         before = self._speeds.get(rows // 2)
-        if before is not None and self._speeds[rows] < GAIN * before:
+        if before is not None and max(found) < GAIN * max(before):
             self.rows = self.most = rows // 2
         else:
             self.rows = min(2 * rows, self.most)
@@ -102,7 +107,10 @@ def run(
                 _shrink(budget, [lengths[index] for index in batch], error)
                 break  # and plan what is left anew
             results.update(zip(batch, found, strict=True))
+            rows = budget.rows
             budget.measured(len(batch), sum(lengths[index] for index in batch), time.perf_counter() - begin)
+            if budget.rows != rows:
+                break
         waiting = [index for index in waiting if index not in results]
     return [results[index] for index in range(len(items))]
 

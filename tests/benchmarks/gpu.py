@@ -166,7 +166,7 @@ def questions(models: Models, folder: Path, sizes: Sizes) -> dict[str, Work]:
     """Questions a second, and F1."""
     asked = rows(folder, "answer.squad2", sizes.questions)
     records = [Record(id=place, text=row["context"], fields=row) for place, row in enumerate(asked)]
-    ours = answers(models.opened("answer"), records)
+    ours = answers(models.opened("answer", question="?"), records)
     return {"llmcli": lambda: (len(records), score("answer", asked, [one.fields["text"] for one in ours()]))}
 
 

@@ -46,7 +46,7 @@ def test_more_memory_is_more_rows():
 def test_batches_grow_while_that_is_quicker(gains: int, rows: int):
     """A device that is as quick for any batch up to ``gains`` rows, and then takes its time for each row."""
     budget = Budget(256, 1 << 40, most=2048)
-    for _ in range(9):
+    for _ in range(12):
         count = budget.rows
         budget.measured(count, 10 * count, max(1.0, count / gains))
     assert budget.rows == rows

@@ -73,7 +73,7 @@ class Table:
         self.places, self.counts = torch.zeros_like(self.last), torch.zeros_like(self.last)
         self.history = torch.zeros(count, tokens + 1, dtype=torch.long, device=device)
         self.bad = torch.zeros(count, 1, dtype=torch.bool, device=device)
-        self.draws = torch.zeros(count, most, device=device) if choose.draws else None
+        self.keys = torch.zeros(count, most, dtype=torch.int32, device=device) if choose.draws else None
         penalty = choose.penalty != 1.0
         self.seen = torch.zeros(count, vocabulary, dtype=torch.bool, device=device) if penalty else None
         self.graphs: dict[int, Callable[[], None]] = {}
@@ -87,9 +87,9 @@ class Table:
         self.history[rows, :width] = padded.clamp(min=0)
         lengths = torch.tensor([[len(row) - size - 1 + held] for row in ids], device=device)
         self.places[rows], self.counts[rows], self.bad[rows] = lengths, 0, False
-        if self.draws is not None:
-            most = self.draws.shape[1]
-            self.draws[rows] = torch.stack([_numbers(text, most) for text in texts]).to(device)
+        if self.keys is not None:
+            most = self.keys.shape[1]
+            self.keys[rows] = torch.stack([_numbers(text, most) for text in texts]).to(device)
         if self.seen is not None:
             vocabulary = self.seen.shape[1]
             seen = torch.zeros(len(texts), vocabulary + 1, dtype=torch.bool, device=device)
@@ -101,10 +101,10 @@ class Table:
         places, counts, history = self.places[rows], self.counts[rows], self.history[rows]
         self.bad[rows] |= ~logits.amax(-1, keepdim=True).isfinite()
         ends = places + self.slots.begin + 1
-        seen, draws = (part[rows] if part is not None else None for part in (self.seen, self.draws))
+        seen, keys = (part[rows] if part is not None else None for part in (self.seen, self.keys))
         # Rows that have ended go on until the host looks, and slots without a row for ever.
-        last = counts[:, 0] if draws is None else counts[:, 0].clamp(max=draws.shape[1] - 1)
-        token = self.choose(logits, Rows(history, ends[:, 0], last, seen, draws))[:, None]
+        last = counts[:, 0] if keys is None else counts[:, 0].clamp(max=keys.shape[1] - 1)
+        token = self.choose(logits, Rows(history, ends[:, 0], last, seen, keys))[:, None]
         history.scatter_(1, ends, token)
         if seen is not None:
             seen.scatter_(1, token, True)
@@ -122,20 +122,21 @@ class Table:
     def move(self, sources: list[int], targets: list[int]) -> None:
         """Move rows into slots that others left."""
         old, new = (torch.tensor(part, device=self.last.device) for part in (sources, targets))
-        for part in (self.last, self.places, self.counts, self.history, self.bad, self.draws, self.seen):
+        for part in (self.last, self.places, self.counts, self.history, self.bad, self.keys, self.seen):
             if part is not None:
                 part[new] = part[old]
         self.slots.move(old, new)
 
 
 def _numbers(text: Text, most: int) -> torch.Tensor:
-    """A row's own numbers from 0 to 1, the same whatever its neighbours are."""
+    """A row's own 32-bit numbers, the same whatever its neighbours are."""
     source = torch.Generator()
     if text.seed is None:
         source.seed()
     else:
         source.manual_seed(text.seed)
-    return torch.rand((text.copy + 1) * most, generator=source)[-most:]
+    size = (text.copy + 1) * most
+    return torch.randint(-(1 << 31), 1 << 31, (size,), generator=source, dtype=torch.int64)[-most:].int()
 
 
 class Decoder:
