@@ -78,8 +78,11 @@ class Budget:
 
     def slots(self, size: int, most: int, each: int) -> int:
         """How many prompts of ``size`` tokens are completed together, each in ``each`` texts of ``most`` tokens."""
-        fit = self.holds // ((size + most) * each) if self.holds else self.tokens // max(size, 1)
-        return max(min(self.rows // each, fit), 1)
+        if not self.holds:
+            return max(min(self.rows // each, self.tokens // max(size, 1)), 1)
+        # A power of two: slots are made so many at a time.
+        fit = 1 << max((self.holds // (size + most)).bit_length() - 1, 0)
+        return max(min(self.rows, fit) // each, 1)
 
 
 def run(

@@ -30,10 +30,16 @@ def first_stop(text: str, stop: Sequence[str]) -> int | None:
     return min(places) if places else None
 
 
+def not_finite() -> GenerationError:
+    """The error of scores that are no numbers."""
+    return GenerationError("the model's scores are not finite", code="non-finite",
+                           hint="try --dtype float32, or bfloat16")  # fmt: skip
+
+
 def check_finite(scores: torch.Tensor) -> None:
     """Raise GenerationError where the best score of a row, along the last dimension, is no number."""
     if not bool(torch.isfinite(scores.amax(dim=-1)).all()):
-        raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+        raise not_finite()
 
 
 class Finite(LogitsProcessor):  # type: ignore[misc]

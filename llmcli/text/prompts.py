@@ -50,7 +50,7 @@ def render(prompt: Prompt, text: str, *, variables: Mapping[str, str] | None = N
     global _last
     values = dict(variables or {})
     last = _last
-    if last is None or last.prompt is not prompt or last.values != values:
+    if last is None or last.values != values or (last.prompt is not prompt and last.prompt != prompt):
         last = _last = _constant(prompt, values)
     row = fill(last.question, values | {"text": text})
     if prompt.style == "chat":

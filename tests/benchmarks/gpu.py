@@ -155,19 +155,23 @@ def translation(models: Models, folder: Path, sizes: Sizes) -> dict[str, Work]:
             found += [text.split("\n")[0].strip() for text in texts]
         return len(sentences), score("translate", sentences, found)
 
-    ours = answers(models.opened("translate", **flags), records)
-    return {
-        "script, 4 beams": script,
-        "llmcli": lambda: (len(records), score("translate", sentences, [one.fields["text"] for one in ours()])),
-    }
+    def ours(**more: Any) -> Work:
+        run = answers(models.opened("translate", **flags, **more), records)
+        return lambda: (len(records), score("translate", sentences, [one.fields["text"] for one in run()]))
+
+    return {"script, 4 beams": script, "llmcli": ours(), "llmcli, float32": ours(dtype="float32")}
 
 
 def questions(models: Models, folder: Path, sizes: Sizes) -> dict[str, Work]:
     """Questions a second, and F1."""
     asked = rows(folder, "answer.squad2", sizes.questions)
     records = [Record(id=place, text=row["context"], fields=row) for place, row in enumerate(asked)]
-    ours = answers(models.opened("answer", question="?"), records)
-    return {"llmcli": lambda: (len(records), score("answer", asked, [one.fields["text"] for one in ours()]))}
+
+    def ours(**flags: Any) -> Work:
+        run = answers(models.opened("answer", question="?", **flags), records)
+        return lambda: (len(records), score("answer", asked, [one.fields["text"] for one in run()]))
+
+    return {"llmcli": ours(), "llmcli, float32": ours(dtype="float32")}
 
 
 def alone(models: Models, sizes: Sizes) -> None:

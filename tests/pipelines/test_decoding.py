@@ -57,7 +57,7 @@ rows = st.lists(
     min_size=1, max_size=9,
 )  # fmt: skip
 choices = st.fixed_dictionaries(
-    {"max_new_tokens": st.integers(1, 21)},
+    {"max_new_tokens": st.integers(1, 34)},
     optional={
         "temperature": st.sampled_from([0.7, 1.5]), "top_p": st.sampled_from([0.3, 0.9]), "top_k": st.just(5),
         "repetition_penalty": st.just(1.3), "no_repeat_ngram_size": st.integers(1, 3),

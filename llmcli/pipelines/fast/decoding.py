@@ -13,18 +13,19 @@ from typing import Any
 
 import torch
 
-from llmcli.errors import GenerationError
 from llmcli.pipelines.fast import attention
 from llmcli.pipelines.fast.drawing import NextToken, Rows
 from llmcli.pipelines.fast.prefix import APART, PrefixCache
 from llmcli.pipelines.fast.slots import Slots
-from llmcli.pipelines.stopping import Stops, Streamer
+from llmcli.pipelines.stopping import Stops, Streamer, not_finite
 from llmcli.pipelines.tokens import Encoded, Encoder
 
 LOOK = 8
 """Steps between two looks at what was made, on a GPU: each look waits for it."""
 ROUND = 128
 """A slot's room is a multiple of it on a GPU, so that what was recorded serves the next prompts too."""
+WORTH = 24
+"""Steps from which recording one is worth it: that takes as long as some ten steps."""
 SHRINKS = 4
 """A GPU's batch has all slots, or a fourth, or a sixteenth: each size is recorded by itself."""
 Done = Callable[[int, list[int]], None]
@@ -67,7 +68,7 @@ class Table:
 
     def __init__(self, slots: Slots, choose: NextToken, *, vocabulary: int, most: int, device: torch.device) -> None:
         count, tokens = slots.count, slots.begin + slots.room
-        self.slots, self.choose = slots, choose
+        self.slots, self.choose, self.most = slots, choose, most
         self.numbers = torch.arange(count, device=device)
         self.last = torch.zeros(count, 1, dtype=torch.long, device=device)
         self.places, self.counts = torch.zeros_like(self.last), torch.zeros_like(self.last)
@@ -190,8 +191,7 @@ class Decoder:
                 self._steps(table, going, steps)
             made, bad = table.newest(slice(first, len(going)), steps)
             if bad:
-                raise GenerationError("the model's scores are not finite", code="non-finite",
-                                      hint="try --dtype float32")  # fmt: skip
+                raise not_finite()
             over = {place for place, tokens in enumerate(made, first)
                     if _ended(going[place].tokens, tokens, limits, stops, streamer)}  # fmt: skip
             going = _left(table, going, over, done)
@@ -238,6 +238,7 @@ class Decoder:
 
     def _steps(self, table: Table, going: Sequence[Going], steps: int) -> None:
         """Each row's next tokens."""
+        left = max(table.most - len(row.tokens) for row in going)
         if not self._records:
             widths = {row.size + len(row.tokens) for row in going}
             self._step(table, len(going), width=max(widths), even=len(widths) == 1)
@@ -245,6 +246,10 @@ class Decoder:
         size = table.slots.count
         while size // SHRINKS >= len(going):
             size //= SHRINKS
+        if size not in table.graphs and left < WORTH:
+            for _ in range(steps):
+                self._step(table, size, width=table.slots.room)
+            return
         if size not in table.graphs:
             self._step(table, size, width=table.slots.room)  # the first time libraries prepare what they need
             steps -= 1
