@@ -41,8 +41,7 @@ class CausalModel(HeadModel):
         self._completions = Completions(model, encoder, self._prefixes)
         self._choices = Choices(self._reader)
         self._extraction = Extraction(encoder, self._reader)
-        each = self._budget
-        self._spans = Budget(max(each.rows // STARTS, 1), max(each.tokens // STARTS, 1), most=each.most // STARTS)
+        self._budgets: dict[int, Budget] = {}
 
     def size(self, prompt: Rendered) -> int:
         """See Model."""
@@ -95,8 +94,17 @@ class CausalModel(HeadModel):
         if asked.config.do_sample:
             return [self._batches([item], partial(work, asked=replace(asked, seed=seed)), budget=alone)[0]
                     for item, seed in zip(encoded, seeds, strict=True)]  # fmt: skip
-        budget = alone if asked.emit else self._budget
+        budget = alone if asked.emit else self._shared(asked.config.num_beams)
         return self._batches(encoded, work, budget=budget, padded=self._completions.padded(asked))
+
+    def _shared(self, each: int) -> Budget:
+        """The budget of rows that are ``each`` rows of a batch, on a GPU; elsewhere the usual one."""
+        if not self._budget.most or each < 2:
+            return self._budget
+        if each not in self._budgets:
+            most = max(self._budget.most // each, 1)
+            self._budgets[each] = Budget(min(self._budget.rows, most), max(self._budget.tokens // each, 1), most=most)
+        return self._budgets[each]
 
     def choose(
         self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
@@ -139,7 +147,7 @@ class CausalModel(HeadModel):
                        for prompt, (question, context) in zip(batch, texts, strict=True)]  # fmt: skip
             return self._extraction(queries, ending=ending)
 
-        budget = self._spans if self._budget.most else Budget(1, self._budget.tokens)
+        budget = self._shared(STARTS) if self._budget.most else Budget(1, self._budget.tokens)
         return self._batches(encoded, work, budget=budget)
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:

@@ -12,10 +12,11 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
-from llmcli.pipelines.fast import drawing, known
-from llmcli.pipelines.fast.beams import BeamSearch, Rules
+from llmcli.pipelines.fast import drawing, graphs, known
+from llmcli.pipelines.fast.beams import BeamSearch, Rules, growing
 from llmcli.pipelines.fast.decoding import Decoder, Limits, Text
 from llmcli.pipelines.fast.prefix import PrefixCache
+from llmcli.pipelines.fast.replayed import Replayed
 from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoded, Encoder
@@ -50,6 +51,9 @@ class Completions:
     def __init__(self, model: Any, encoder: Encoder, prefixes: PrefixCache | None) -> None:
         self._model, self._encoder, self._prefixes = model, encoder, prefixes
         self._decoder = Decoder(model, encoder, prefixes) if prefixes is not None else None
+        self._search: BeamSearch | None = None
+        if prefixes is not None:
+            self._search = BeamSearch(encoder, Replayed(prefixes) if graphs.used(model) else growing(prefixes))
 
     def asked(self, generation: Generation, emit: Emit | None = None) -> Asked:
         """The settings given, and the checkpoint's own where they say nothing."""
@@ -86,7 +90,7 @@ class Completions:
         if asked.config.do_sample and asked.seed is not None:
             torch.manual_seed(asked.seed)
         if quick and known.searched(asked.settings):
-            texts = self._searched(rows, ids, mask, asked)
+            texts = self._searched(rows, asked)
         else:
             made = self._generate(ids, mask, config, self._extra(rows, ids, asked, quick=quick))
             tokens = made.sequences[:, ids.shape[1] :].tolist()
@@ -173,15 +177,14 @@ class Completions:
                              hint="try --num-beams 1, or another --model") from error  # fmt: skip
 
     @torch.inference_mode()
-    def _searched(self, rows: Sequence[Encoded], ids: torch.Tensor, mask: torch.Tensor, asked: Asked) -> list[Made]:
+    def _searched(self, rows: Sequence[Encoded], asked: Asked) -> list[Made]:
         """By beams. Where fewer texts ended than are wanted, empty ones stand for the rest."""
-        assert self._prefixes is not None  # known.searched asks for a quick reader
+        assert self._search is not None  # known.searched asks for a quick reader
         config, settings = asked.config, asked.settings
         wanted = config.num_return_sequences
         chosen = {name: settings[name] for name in ("length_penalty", "early_stopping") if name in settings}
         rules = Rules(config.num_beams, wanted, asked.ends, config.max_new_tokens, **chosen)
-        cache = self._prefixes.expand(rows[0].prefix, len(rows))
-        found = BeamSearch(self._encoder, self._prefixes)(ids, mask, cache, rules, stop=asked.stop)
+        found = self._search(rows, rules, stop=asked.stop)
         rest: list[Made] = [(NEVER, sorted(asked.ends)[:1])] * wanted
         return [text for row in found for text in (row + rest)[:wanted]]
 

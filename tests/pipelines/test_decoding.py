@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import pytest
@@ -20,10 +20,13 @@ TEXTS = ["a good day", "h", "the longest of all of these rows", "tea", "it rains
 
 
 @pytest.fixture(autouse=True)
-def few_threads() -> Iterator[None]:
-    """Tiny matrices: threads would only wait for each other."""
+def few_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tiny matrices: threads would only wait for each other. What a GPU would record is done each time."""
     import torch
 
+    from llmcli.pipelines.fast import graphs
+
+    monkeypatch.setattr(graphs, "recorded", lambda step: step)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -34,18 +37,12 @@ def few_threads() -> Iterator[None]:
 def model(name: str, *, records: bool = False) -> Any:
     """A model of a family; ``records``: it decodes as on a GPU, whose recorded steps are taken one by one here."""
     from llmcli.pipelines.causal import CausalModel
-    from llmcli.pipelines.fast.decoding import Decoder
+    from llmcli.pipelines.fast import graphs
     from llmcli.pipelines.tokens import Encoder
 
-    built = CausalModel(families.build(name), Encoder(tiny.byte_tokenizer()), window=256)
-    decoder = built._completions._decoder
-    assert isinstance(decoder, Decoder)
-    if records:
-        decoder._records = True
-        decoder._recorded = lambda table, size: partial(  # type: ignore[method-assign]
-            decoder._step, table, size, width=table.slots.room
-        )
-    return built
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs, "used", lambda _: records)
+        return CausalModel(families.build(name), Encoder(tiny.byte_tokenizer()), window=256)
 
 
 def texts(found: Any) -> list[list[str]]:
@@ -66,7 +63,7 @@ choices = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(name=st.sampled_from(FAMILIES), records=st.booleans(), rows=rows, given_=choices, at_once=st.integers(1, 5))
 def test_rows_in_any_company_are_rows_alone(
     name: str, records: bool, rows: list[tuple[str, str, int]], given_: dict[str, Any], at_once: int
@@ -77,6 +74,20 @@ def test_rows_in_any_company_are_rows_alone(
     prompts = [Rendered(prefix=prefix, row=row, seed=seed) for prefix, row, seed in rows]
     assert texts(together.complete(prompts, generation)) == [texts(alone.complete([one], generation))[0]
                                                              for one in prompts]  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(name=st.sampled_from(FAMILIES), rows=rows, most=st.integers(1, 12), beams=st.integers(2, 4), stops=st.booleans(),
+       at_once=st.integers(1, 5))  # fmt: skip
+def test_beams_in_slots_are_beams_that_grow(
+    name: str, rows: list[tuple[str, str, int]], most: int, beams: int, stops: bool, at_once: int
+):
+    growing, slots = model(name), model(name, records=True)
+    slots._budget = Budget(at_once, 60)
+    generation = Generation(max_new_tokens=most, num_beams=beams, num_return_sequences=beams, early_stopping=stops,
+                            stop=["e"] if stops else None)  # fmt: skip
+    prompts = [Rendered(prefix=prefix, row=row) for prefix, row, _ in rows]
+    assert texts(slots.complete(prompts, generation)) == texts(growing.complete(prompts, generation))
 
 
 def test_several_texts_of_a_row():

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 
-from llmcli.pipelines.fast import attention
+from llmcli.pipelines.fast import attention, graphs
 from llmcli.pipelines.fast.drawing import NextToken, Rows
 from llmcli.pipelines.fast.prefix import APART, PrefixCache
 from llmcli.pipelines.fast.slots import Slots
@@ -22,12 +23,8 @@ from llmcli.pipelines.tokens import Encoded, Encoder
 
 LOOK = 8
 """Steps between two looks at what was made, on a GPU: each look waits for it."""
-ROUND = 128
-"""A slot's room is a multiple of it on a GPU, so that what was recorded serves the next prompts too."""
 WORTH = 24
 """Steps from which recording one is worth it: that takes as long as some ten steps."""
-SHRINKS = 4
-"""A GPU's batch has all slots, or a fourth, or a sixteenth: each size is recorded by itself."""
 Done = Callable[[int, list[int]], None]
 """Hears which row has ended, and its tokens."""
 
@@ -77,7 +74,7 @@ class Table:
         self.keys = torch.zeros(count, most, dtype=torch.int32, device=device) if choose.draws else None
         penalty = choose.penalty != 1.0
         self.seen = torch.zeros(count, vocabulary, dtype=torch.bool, device=device) if penalty else None
-        self.graphs: dict[int, Callable[[], None]] = {}
+        self.graphs: dict[int, graphs.Step] = {}
 
     def begin(self, rows: slice, texts: Sequence[Text], *, held: int) -> None:
         """Rows begin: what is known of them before their first token."""
@@ -145,7 +142,7 @@ class Decoder:
 
     def __init__(self, model: Any, encoder: Encoder, prefixes: PrefixCache) -> None:
         self._model, self._encoder, self._prefixes = model, encoder, prefixes
-        self._records = model.device.type == "cuda"
+        self._records = graphs.used(model)
         self._kept: tuple[Any, Table] | None = None
         """On a GPU, what was recorded for the batch before may serve the next one."""
 
@@ -201,13 +198,13 @@ class Decoder:
         prefix, longest = texts[0].prompt.prefix, max(len(text.prompt.row) for text in texts)
         count, room = at_once, held + longest + limits.most
         if self._records:
-            count, room = 1 << (count - 1).bit_length(), -(-(room + LOOK) // ROUND) * ROUND
+            count, room = graphs.slots(count), graphs.room(room + LOOK)
         key = (prefix, count, room, held, limits.most, limits.ends, str(sorted(limits.settings.items())))
         if self._kept is None or self._kept[0] != key:
             self._kept = None  # before there is another
             pairs = self._prefixes.pairs(prefix) if prefix else []
-            layers = self._model.config.get_text_config().num_hidden_layers
-            slots = Slots([] if held else pairs, layers=layers, begin=len(prefix) - held, count=count, room=room)
+            slots = Slots([] if held else pairs, layers=self._prefixes.layers, begin=len(prefix) - held,
+                          count=count, room=room)  # fmt: skip
             if held:
                 slots.hold(pairs)
             table = Table(slots, NextToken(limits.settings, sorted(limits.ends)), most=limits.most,
@@ -224,17 +221,9 @@ class Decoder:
         ids = torch.tensor([[*text.prompt.row, *[0] * (width - len(text.prompt.row))] for text in texts], device=device)
         places = torch.arange(held, held + width, device=device).expand(len(texts), -1)
         table.slots.join(first, places, held=held)
-        hidden = self._forward(table, ids, places)
+        hidden = self._prefixes.placed(ids, places, table.slots)
         last = (table.places[rows] - held)[:, :, None].expand(-1, -1, hidden.shape[-1])
         table.put(rows, self._prefixes.head.logits(hidden.gather(1, last)[:, 0]))
-
-    def _forward(self, table: Table, ids: torch.Tensor, places: torch.Tensor, *, last: bool = False) -> torch.Tensor:
-        begin = table.slots.begin
-        with attention.placed(None if last else places, begin=begin):
-            read = self._model.base_model(input_ids=ids, position_ids=places + begin, use_cache=True,
-                                          **{self._prefixes.held: table.slots})  # fmt: skip
-        hidden: torch.Tensor = read.last_hidden_state
-        return hidden
 
     def _steps(self, table: Table, going: Sequence[Going], steps: int) -> None:
         """Each row's next tokens."""
@@ -243,9 +232,7 @@ class Decoder:
             widths = {row.size + len(row.tokens) for row in going}
             self._step(table, len(going), width=max(widths), even=len(widths) == 1)
             return
-        size = table.slots.count
-        while size // SHRINKS >= len(going):
-            size //= SHRINKS
+        size = graphs.size(table.slots.count, len(going))
         if size not in table.graphs and left < WORTH:
             for _ in range(steps):
                 self._step(table, size, width=table.slots.room)
@@ -253,22 +240,15 @@ class Decoder:
         if size not in table.graphs:
             self._step(table, size, width=table.slots.room)  # the first time libraries prepare what they need
             steps -= 1
-            table.graphs[size] = self._recorded(table, size)
+            table.graphs[size] = graphs.recorded(partial(self._step, table, size, width=table.slots.room))
         for _ in range(steps):
             table.graphs[size]()
-
-    def _recorded(self, table: Table, size: int) -> Callable[[], None]:
-        """What takes a step of so many slots, all of it at once."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step(table, size, width=table.slots.room)
-        return graph.replay
 
     def _step(self, table: Table, size: int, *, width: int, even: bool = False) -> None:
         rows = slice(0, size)
         places = table.places[rows]
         table.slots.step(places, table.numbers[rows], width=width, even=even)
-        hidden = self._forward(table, table.last[rows], places, last=even)
+        hidden = self._prefixes.placed(table.last[rows], places, table.slots, last=even)
         table.put(rows, self._prefixes.head.logits(hidden[:, -1]))
 
 

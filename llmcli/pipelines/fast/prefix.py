@@ -129,6 +129,28 @@ class PrefixCache:
         hidden: torch.Tensor = read.last_hidden_state
         return hidden
 
+    def placed(self, ids: torch.Tensor, places: torch.Tensor, slots: Any, *, last: bool = False) -> torch.Tensor:
+        """Hidden states of tokens, (rows, width, hidden), at ``places`` of the slots that their rows stand in.
+
+        ``last``: each is the last token of what is read, and sees all before it.
+        """
+        with attention.placed(None if last else places, begin=slots.begin):
+            read = self._model.base_model(input_ids=ids, position_ids=places + slots.begin, use_cache=True,
+                                          **{self.held: slots})  # fmt: skip
+        hidden: torch.Tensor = read.last_hidden_state
+        return hidden
+
+    @property
+    def layers(self) -> int:
+        """How many layers the model has."""
+        return int(self._model.config.get_text_config().num_hidden_layers)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        found: torch.device = self._model.device
+        return found
+
     def fork(self, cache: DynamicCache, rows: int) -> DynamicCache:
         """A cache in which ``rows`` rows go on behind what a cache of one row holds; that one stays as it is."""
         forked = DynamicCache()

@@ -94,6 +94,12 @@ class Slots(DynamicCache):  # type: ignore[misc]
         self.rows, self.width, self.joining = slice(0, len(places)), width, False
         self.places, self.numbers, self.even = places, numbers, even
 
+    def follow(self, order: torch.Tensor) -> None:
+        """Each of the first rows goes on from what another one holds: ``order``, (rows)."""
+        for layer in self.layers:
+            for part in (layer.keys, layer.values):
+                part[: len(order)] = part.index_select(0, order)
+
     def move(self, sources: torch.Tensor, targets: torch.Tensor) -> None:
         """Move some rows into other slots."""
         for layer in self.layers:
