@@ -6,7 +6,7 @@ last lines tell whether a row's text alone is its text in a batch, in float32, a
 
 FOLDER holds the embedded models' files, joined (``*gemma*.gguf``, ``*SmolLM2*.gguf``), and rows:
 ``sentiment.sst2.*.jsonl``, ``translate.multi30k.en-fr.*.jsonl`` and ``answer.squad2.*.jsonl``, as for ``quality``.
-Everything takes some three minutes on an H100. ``--small``: few rows and tokens, to try it on a CPU.
+Everything takes some four minutes on an H200, a minute more with each round. ``--small``: few rows and tokens, to try it on a CPU.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--only", default="", help="work whose name holds this")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args(arguments)
     sizes, begin = SMALL if given.small else Sizes(), time.perf_counter()
     models = Models(given.folder)
@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.only in name:
             table(name, unit, contestants(), given.rounds)
             gc.collect()
-    for name, work in {"alone": lambda: alone(models, sizes), "cold": lambda: cold(models)}.items():
+    for name, work in {"cold": lambda: cold(models), "alone": lambda: alone(models, sizes)}.items():
         if given.only in name:
             work()
     if DEVICE == "cuda":
