@@ -16,6 +16,7 @@ A process ended by SIGINT, SIGPIPE or SIGTERM dies by that signal.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -129,7 +130,8 @@ def unpack(packed: Mapping[str, Any]) -> LlmcliError:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out; torch on a CPU raises a plain RuntimeError for it."""
     text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    said = ("out of memory", "can't allocate memory", os.strerror(errno.ENOMEM))
+    return isinstance(error, MemoryError) or any(words in text for words in said)
 
 
 def redact(text: str) -> str:

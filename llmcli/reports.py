@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Protocol, TextIO
 
 from llmcli.errors import LlmcliError
@@ -16,6 +18,10 @@ Report = Callable[[str, float], None]
 """Hears the stages of a model's first use: a name, and the share of the work done (0-1)."""
 LOADING, READY = "loading", "ready"
 """The stages that every load has, its first and its last; behind READY follows how the model runs."""
+READING, WRITING = "reading", "writing"
+"""The stages of the work on rows: texts are read, completions are written."""
+PACE = 0.2
+"""Seconds between two words on how far the work is."""
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, the cursor, what is erased
     r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links, the clipboard
@@ -44,6 +50,32 @@ class Aside(Protocol):
 
 def unheard(stage: str, share: float) -> None:
     """A report to nobody."""
+
+
+_hearing: ContextVar[Report] = ContextVar("hearing", default=unheard)
+
+
+@contextlib.contextmanager
+def heard(report: Report) -> Iterator[None]:
+    """Within this, ``report`` hears now and then how far the work on rows is."""
+    said = time.monotonic()
+
+    def paced(stage: str, share: float) -> None:
+        nonlocal said
+        if time.monotonic() - said > PACE:
+            said = time.monotonic()
+            report(stage, share)
+
+    before = _hearing.set(paced)
+    try:
+        yield
+    finally:
+        _hearing.reset(before)
+
+
+def tell(stage: str, share: float) -> None:
+    """Say how far a stage of the work on rows is (0-1), to whoever hears it."""
+    _hearing.get()(stage, share)
 
 
 _aside: list[Aside] = []

@@ -10,6 +10,7 @@ import typer
 
 from llmcli import tasks
 from llmcli.config import places
+from llmcli.config.options import COMMAND_LINE, SHORT_FORMATS
 from llmcli.errors import LlmcliError, UsageError, one_line
 from llmcli.reports import put
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
 
 app = typer.Typer()
+DEFAULT = "default"
+"""The origin of what nobody set."""
 
 
 @app.command()
@@ -41,12 +44,15 @@ def show(
             unknown = error.message
         values = _flat(run)
         if as_json:
-            rows = {key: {"value": value, "origin": run.origins.get(key, "")} for key, value in values.items()}
-            put(json.dumps({"task": name, "described": not unknown, "settings": rows}, ensure_ascii=False))
+            rows = {key: {"value": value, "origin": run.origins.get(key, DEFAULT)} for key, value in values.items()}
+            put(json.dumps({"task": name, "described": not unknown, "settings": rows}, ensure_ascii=False, default=str))
             continue
-        put(f"{name}:")
-        for key, value in values.items():
-            put(f"  {key} = {_short(value)}  ({run.origins.get(key, '')})")
+        put(name)
+        for origin in dict.fromkeys([*(run.origins[key] for key in values if key in run.origins), DEFAULT]):
+            put(f"  {origin}:")
+            for key, value in values.items():
+                if run.origins.get(key, DEFAULT) == origin:
+                    put(f"    {key} = {_short(value)}")
         if unknown:
             put(f"  # without the model's own settings: {one_line(unknown)}")
 
@@ -65,16 +71,18 @@ def path() -> None:
 
 
 def _flat(run: AnyConfig) -> dict[str, Any]:
-    """The settings by name, ``generation.seed`` for those in groups; options that nobody set are left out."""
+    """The settings by name, ``generation.seed`` for those in groups; not what only a command line can say."""
     flat: dict[str, Any] = {}
-    for key, value in run.settings.model_dump(exclude_none=True).items():
-        flat |= {f"{key}.{inner}": item for inner, item in value.items()} if key == "generation" else {key: value}
+    for key, value in run.settings.model_dump(exclude={"options"}).items():
+        flat |= (
+            {f"{key}.{inner}": item for inner, item in (value or {}).items()} if key == "generation" else {key: value}
+        )
     options = {item.name: getattr(group, item.name)
                for group in (run.options, run.source, run.output) for item in fields(group)}  # fmt: skip
-    names = {name.removeprefix("options.") for name in run.origins if name.startswith("options.")}
-    return flat | {f"options.{name}": options[name] for name in options if name in names}
+    named = (name for name in options if name not in (*COMMAND_LINE, *SHORT_FORMATS))
+    return flat | {f"options.{name}": options[name] for name in named}
 
 
 def _short(value: Any) -> str:
-    written = json.dumps(value, ensure_ascii=False)
+    written = json.dumps(value, ensure_ascii=False, default=str)
     return written if len(written) <= 100 else written[:97] + "…"

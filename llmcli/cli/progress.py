@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from llmcli.cli import status
-from llmcli.reports import LOADING, READY, say
+from llmcli.reports import LOADING, READING, READY, WRITING, say
 from llmcli.run.records import Record, Result
 
 
@@ -34,6 +34,10 @@ class Preparing:
         """When the model was last ready, in seconds of the monotonic clock."""
         self.work: Callable[[], str] | None = None
         """What is done while nothing is prepared."""
+        self.heard: Callable[[], None] | None = None
+        """Called when it is known anew how far the rows in work are."""
+        self.share = ""
+        """How far they are, in words."""
 
     def settle(self, *, quiet: bool, bar: bool, verbose: bool = False) -> None:
         """Say how much is to be shown. ``bar``: a status line, where there is a terminal."""
@@ -52,6 +56,11 @@ class Preparing:
             self.busy, self.ready = False, time.monotonic()
             if self._verbose:
                 say(f"llmcli: {stage}")
+            return
+        if stage in (READING, WRITING):
+            self.share = f"{stage} {share:.0%}"
+            if self.heard is not None:
+                self.heard()
             return
         if stage != LOADING and not self._quiet:
             for line in self._lines:
@@ -137,16 +146,16 @@ class Rows:
         self.rows = self.failed = self.failed_anew = self.tokens = 0
 
     def __enter__(self) -> Rows:
-        self._report.work = self.text
+        self._report.work, self._report.heard = self.text, self._tell
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._report.work = None
+        self._report.work = self._report.heard = None
 
     def reading(self, records: Iterator[Record]) -> Iterator[Record]:
         """The records; between them it is known whether one is awaited or worked on."""
         while True:
-            self._working, self._since = False, time.monotonic()
+            self._working, self._since, self._report.share = False, time.monotonic(), ""
             record = next(records, None)
             self._working, self._since = True, time.monotonic()
             if record is None:
@@ -166,13 +175,17 @@ class Rows:
         else:
             self._rate.begin(self._report.ready)
             self._rate.count(now)
-        if self._lines and now - self._said > EVERY:
-            self._said = now
-            say(f"llmcli: {self.state()}")
+        self._tell()
+
+    def _tell(self) -> None:
+        """A line now and then, where there is no terminal."""
+        if self._lines and time.monotonic() - self._said > EVERY:
+            self._said = time.monotonic()
+            say(f"llmcli: {self.text() if self._report.share else self.state()}")
 
     def text(self) -> str:
         """What goes on with the rows, for the status line."""
-        seconds = clock(time.monotonic() - self._since)
+        seconds = clock(time.monotonic() - self._since) + (f", {self._report.share}" if self._report.share else "")
         if not self._working:
             what = f"waiting for input, {seconds}"
         elif not self._batch:

@@ -81,7 +81,8 @@ def _line_ends(path: Path, *, refuse: bytes) -> int | None:
 def _literal(text: str, *, by_line: bool) -> Iterator[Record]:
     rows = text.split("\n") if by_line else [text]
     for number, row in enumerate(rows, 1):
-        yield check(Record(id=number, text=row, line=number, where=f"argument:{number}"))
+        argument = "" if by_line else row
+        yield check(Record(id=number, text=row, line=number, where=f"argument:{number}", argument=argument))
 
 
 class _Reading:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.errors import ModelError
-from llmcli.models import checking
+from llmcli.models import checking, memory
 from llmcli.models.safetensors import Tensor
 
 VERSIONS = (2, 3)
@@ -36,7 +36,7 @@ def header(path: Path) -> Header:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             found = _Walk(data, path.name).header()
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}", code="bad-gguf") from error
+        raise memory.unreadable(path, error, code="bad-gguf") from error
     except ValueError as error:  # an empty file cannot be mapped
         raise ModelError(f"{path.name}: not a GGUF file", code="bad-gguf") from error
     _check(found, path.name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmcli.errors import ModelError
+from llmcli.models import memory
 
 STRING, ARRAY = 8, 9
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -38,7 +39,7 @@ def read(path: Path) -> Header:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as raw:
             found = _values(raw)
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}", code="no-model") from error
+        raise memory.unreadable(path, error, code="no-model") from error
     except (ValueError, OverflowError, struct.error) as error:
         raise ModelError(f"{path.name}: not a GGUF file that can be read", code="bad-gguf") from error
     return Header(

@@ -75,8 +75,10 @@ def _fits(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoint
 def examined(folder: Path, *, allow_pickle: bool) -> Checkpoint:
     """What a checkpoint's own files say, if it may be loaded at all. Raises ModelError, OutOfMemory."""
     found = checking.examine(folder, allow_pickle=allow_pickle)
-    room = memory.address_space()
-    if room is not None and room < memory.LIBRARIES and "torch" not in sys.modules:
+    room, vocabulary = memory.address_space(), folder / "tokenizer.json"
+    need = memory.TOKENIZER * vocabulary.stat().st_size if vocabulary.is_file() else 0
+    need += 0 if "torch" in sys.modules else memory.LIBRARIES
+    if room is not None and room < need:  # they would not raise an error, but end this process
         raise OutOfMemory("`ulimit -v` leaves too little memory for loading a model", hint="raise the limit")
     return found
 

@@ -7,10 +7,12 @@ import os
 import resource
 from pathlib import Path
 
-from llmcli.errors import OutOfMemory
+from llmcli.errors import LlmcliError, ModelError, OutOfMemory, out_of_memory
 
 LIBRARIES = 800 << 20
 """Address space that torch and transformers take, measured: 680 MB."""
+TOKENIZER = 10
+"""Bytes that a tokenizer takes while it is read, for each of its file, measured: 8 for a file of 33 MB."""
 GROUP = Path("/sys/fs/cgroup")
 
 
@@ -20,6 +22,13 @@ def need(size: int, what: str, *, device: str = "cpu") -> None:
     if there is not None and size > there:
         raise OutOfMemory(f"{what} needs {size / 1e9:.1f} GB of memory, and {max(there, 0) / 1e9:.1f} GB are free",
                           hint="give a smaller model, or free some memory")  # fmt: skip
+
+
+def unreadable(path: Path, error: OSError, *, code: str) -> LlmcliError:
+    """The error of a model's file that cannot be opened, or for which there is no address space."""
+    if out_of_memory(error):
+        return OutOfMemory(f"{path}: out of memory while it was read", hint="give a smaller model")
+    return ModelError(f"{path}: {error.strerror or error}", code=code)
 
 
 def free(device: str = "cpu") -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmcli.errors import ModelError
+from llmcli.models import memory
 
 LARGEST = 100_000_000
 """The most bytes of a header, as the format's own library has it."""
@@ -41,7 +42,7 @@ def header(path: Path) -> dict[str, Tensor]:
                 raise _damaged(path, "its header's length is wrong")
             found = json.loads(stream.read(length))
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}", code="bad-model") from error
+        raise memory.unreadable(path, error, code="bad-model") from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, "its header cannot be read") from error
     if not isinstance(found, dict):

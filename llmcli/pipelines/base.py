@@ -11,6 +11,8 @@ from llmcli.pipelines import batching, budgets
 from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
 from llmcli.pipelines.tokens import Encoder
+from llmcli.reports import READING
+from llmcli.text import chunking
 from llmcli.text.prompts import Rendered
 
 T = TypeVar("T")
@@ -30,15 +32,15 @@ class HeadModel:
 
     def batched(
         self, items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, alone: bool = False,
-        padded: bool = True,
+        padded: bool = True, stage: str = READING,
     ) -> list[R]:  # fmt: skip
         """One result an item, in order, each in a batch of its own if ``alone``; see ``batching.run``."""
         budget = Budget(1, self._budget.tokens) if alone else self._budget
-        return batching.run(items, lengths, work, budget=budget, padded=padded)
+        return batching.run(items, lengths, work, budget=budget, padded=padded, stage=stage)
 
     def count(self, text: str) -> int:
         """See Model."""
-        return len(self.encoder.ids(text))
+        return sum(len(self.encoder.ids(part)) for part in chunking.parts(text))
 
     def truncate(self, text: str, tokens: int) -> str:
         """See Model."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from llmcli import reports
 from llmcli.errors import OutOfMemory, out_of_memory
+from llmcli.reports import READING
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -92,8 +94,9 @@ def run(
     *,
     budget: Budget,
     padded: bool = True,
+    stage: str = READING,
 ) -> list[R]:
-    """Apply ``work`` batch by batch; one result an item, in the items' order.
+    """Apply ``work`` batch by batch; one result an item, in the items' order. How far it is, is told as ``stage``.
 
     Raises OutOfMemory where memory runs out for one item alone.
     """
@@ -110,6 +113,7 @@ def run(
                 _shrink(budget, [lengths[index] for index in batch], error)
                 break  # and plan what is left anew
             results.update(zip(batch, found, strict=True))
+            reports.tell(stage, len(results) / len(items))
             rows = budget.rows
             budget.measured(len(batch), sum(lengths[index] for index in batch), time.perf_counter() - begin)
             if budget.rows != rows:

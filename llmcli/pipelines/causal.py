@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from llmcli import reports
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines import batching, scores
@@ -22,6 +23,7 @@ from llmcli.pipelines.fast.prefix import Kept, reader
 from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
 from llmcli.pipelines.reading import PlainReader, Reader
 from llmcli.pipelines.tokens import Encoded, Encoder
+from llmcli.reports import READING, WRITING
 from llmcli.text.prompts import Rendered
 
 R = TypeVar("R")
@@ -73,6 +75,7 @@ class CausalModel(HeadModel):
                     found[part[place]].append(completion)
                     if len(found[part[place]]) == each:
                         done(part[place])
+                        reports.tell(WRITING, sum(map(bool, found)) / len(found))
 
                 for place in part:
                     found[place].clear()
@@ -95,7 +98,8 @@ class CausalModel(HeadModel):
             return [self._batches([item], partial(work, asked=replace(asked, seed=seed)), budget=alone)[0]
                     for item, seed in zip(encoded, seeds, strict=True)]  # fmt: skip
         budget = alone if asked.emit else self._shared(asked.config.num_beams)
-        return self._batches(encoded, work, budget=budget, padded=self._completions.padded(asked))
+        return self._batches(encoded, work, budget=budget, stage=WRITING,
+                             padded=self._completions.padded(asked))  # fmt: skip
 
     def _shared(self, each: int) -> Budget:
         """The budget of rows that are ``each`` rows of a batch, on a GPU; elsewhere the usual one."""
@@ -119,8 +123,9 @@ class CausalModel(HeadModel):
         return self._batches(encoded, work, budget=self._budget)
 
     def _batches(
-        self, encoded: list[Encoded], work: Callable[[list[Encoded]], list[R]], *, budget: Budget, padded: bool = True
-    ) -> list[R]:
+        self, encoded: list[Encoded], work: Callable[[list[Encoded]], list[R]], *, budget: Budget, padded: bool = True,
+        stage: str = READING,
+    ) -> list[R]:  # fmt: skip
         """Batches share one prefix; results come back in order, one a prompt."""
         results: dict[int, R] = {}
         for prefix in dict.fromkeys(item.prefix for item in encoded):
@@ -128,7 +133,7 @@ class CausalModel(HeadModel):
             items = [encoded[index] for index in group]
             # Read plainly, the prefix is a part of each row.
             lengths = [len(item.row) + (len(prefix) if self._prefixes is None else 0) for item in items]
-            done = batching.run(items, lengths, work, budget=budget, padded=padded)
+            done = batching.run(items, lengths, work, budget=budget, padded=padded, stage=stage)
             results.update(zip(group, done, strict=True))
         return [results[index] for index in range(len(encoded))]
 
@@ -148,7 +153,7 @@ class CausalModel(HeadModel):
             return self._extraction(queries, ending=ending)
 
         budget = self._shared(STARTS) if self._budget.most else Budget(1, self._budget.tokens)
-        return self._batches(encoded, work, budget=budget)
+        return self._batches(encoded, work, budget=budget, stage=READING)
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""

@@ -18,6 +18,7 @@ from llmcli.pipelines.fast import known
 from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoder
+from llmcli.reports import WRITING
 from llmcli.text import languages
 from llmcli.text.prompts import Rendered
 
@@ -221,7 +222,7 @@ class Seq2SeqModel(HeadModel):
 
             group = [place for place, found in enumerate(keys) if found == key]
             items = [encoded[place][0] for place in group]
-            done = self.batched(items, list(map(len, items)), work, alone=alone, padded=self._padded)
+            done = self.batched(items, list(map(len, items)), work, alone=alone, padded=self._padded, stage=WRITING)
             for place, result in zip(group, done, strict=True):
                 results[place] = result
         return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from llmcli.errors import GenerationError, InputError, ModelError, OutOfMemory
 from llmcli.models import foreign, memory
 from llmcli.pipelines import templates
+from llmcli.text import chunking
 from llmcli.text.prompts import Rendered
 
 UNBOUNDED = 1_000_000
@@ -159,9 +161,12 @@ class Encoder:
             return ""
         if not self.tokenizer.is_fast:
             return self._bisect(text, tokens)
-        encoded = self.tokens(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
-        offsets = encoded["offset_mapping"]
-        return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
+        options: dict[str, Any] = dict.fromkeys(("split_special_tokens", "return_offsets_mapping"), True)
+        for beginning in itertools.accumulate(chunking.parts(text)):
+            offsets = self.tokens(beginning, add_special_tokens=False, **options)["offset_mapping"]
+            if len(offsets) > tokens:
+                return beginning[: offsets[tokens - 1][1]]
+        return text
 
     def _bisect(self, text: str, tokens: int) -> str:
         """A SentencePiece tokenizer without offsets: the longest beginning that fits, found by halving."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmcli import reports
 from llmcli.errors import ROW_ERRORS, ModelError
 from llmcli.reports import LOADING, READY
 from llmcli.run.records import Record, Result, failed
@@ -59,15 +60,13 @@ class Local:
     def __init__(
         self, task: Task[Any], config: AnyConfig, *, report: Report | None = None, load: Load | None = None
     ) -> None:
-        from llmcli.reports import unheard
-
         self.config = config
         self.model = config.model.name
         size = config.settings.batch_size
         self._window = max(task.window, size if isinstance(size, int) else 1)
         self.seed = config.generation.seed
         self._task = task
-        self._report, self._load = report or unheard, load
+        self._report, self._load = report or reports.unheard, load
         self._loaded: Model | None = None
 
     @property
@@ -91,7 +90,8 @@ class Local:
             self._loaded = (self._load or _loader())(self.config, report=self._report)
             self._report(f"{READY}: {self._loaded.running}", 1.0)
         try:
-            return self._task.answer(self._loaded, self.config, records, emit=emit)
+            with reports.heard(self._report):
+                return self._task.answer(self._loaded, self.config, records, emit=emit)
         except ROW_ERRORS as error:
             if len(records) == 1:
                 return [failed(records[0], error, model=self.model)]

@@ -53,6 +53,8 @@ class Row:
     prompt: Rendered
     cut: str = ""
     """What was cut off, in words."""
+    continued: bool = False
+    """Whether the prompt's text goes on in the answer."""
 
 
 def streams(options: W) -> bool:
@@ -61,8 +63,14 @@ def streams(options: W) -> bool:
 
 
 def text(result: Result, options: W) -> str:
-    """The texts, with an empty line between them."""
-    return "\n\n".join(result.fields.get("texts") or [str(result.fields["text"])])
+    """The texts, with an empty line between them; the beginning that an argument gave, and they go on, before each."""
+    begun = _beginning(result.record) if result.fields.get("continued") and result.record else ""
+    return "\n\n".join(begun + text for text in result.fields.get("texts") or [str(result.fields["text"])])
+
+
+def _beginning(record: Record) -> str:
+    """What stands before a continuation where it is printed: the argument, unless it stood behind a piped text."""
+    return record.argument if record.argument == record.text else ""
 
 
 def prepare(config: RunConfig[W]) -> RunConfig[W]:
@@ -112,6 +120,8 @@ def fit(
 def complete(model: Model, config: RunConfig[W], rows: Sequence[Row], *, emit: Emit | None) -> list[list[Completion]]:
     """Completions of each row, what the model thought before apart. ``emit`` hears no thinking."""
     heard = Hidden(emit) if emit else None
+    if emit and rows and rows[0].continued and (begun := _beginning(rows[0].record)):
+        emit(begun)
     asked = [replace(row.prompt, seed=row.record.seed) for row in rows]
     made = model.complete(asked, config.generation, emit=heard) if rows else []
     return [[_apart(one) for one in completions] for completions in made]
@@ -126,6 +136,8 @@ def result(row: Row, completions: list[Completion], *, config: RunConfig[W]) -> 
     """The result of a record's completions, the first of them foremost."""
     first = completions[0]
     fields: dict[str, object] = {"text": first.text}
+    if row.continued:
+        fields["continued"] = True
     if first.thinking:
         fields["thinking"] = first.thinking
     if len(completions) > 1:

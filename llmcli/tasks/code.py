@@ -10,7 +10,7 @@ from llmcli.errors import ROW_ERRORS, InputError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
 from llmcli.tasks import _writing
-from llmcli.text import chunking, code_blocks, prompts
+from llmcli.text import chunking, code_blocks, infilling, prompts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -160,8 +160,19 @@ def _read(text: str, completion: Completion, *, lang: str) -> tuple[Completion, 
 
 
 def _filled(gap: tuple[str, str], completion: Completion, *, lang: str) -> tuple[Completion, bool | None]:
-    whole = completion.text.join(gap)
-    return completion, code_blocks.parses(whole) if code_blocks.is_python(whole, lang=lang, named="") else None
+    """What fills the gap, without what stands behind it; of Python the first of what may be it that parses."""
+    text = completion.text
+    found = [*infilling.cuts(text, gap[1]), text]
+    likely = next(cut for cut in found if cut == text or infilling.sure(text, cut))
+    if not code_blocks.is_python(text.join(gap), lang=lang, named=""):
+        return _ended(completion, likely), None
+    parsing = next((cut for cut in found if code_blocks.parses(cut.join(gap))), None)
+    return _ended(completion, likely if parsing is None else parsing), parsing is not None
+
+
+def _ended(completion: Completion, text: str) -> Completion:
+    """A completion that is whole where it was cut."""
+    return completion if text == completion.text else replace(completion, text=text, finish_reason="stop")
 
 
 def _flagged(found: Result, parses: bool | None) -> Result:

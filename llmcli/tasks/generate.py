@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from llmcli.errors import ROW_ERRORS, GenerationError, UsageError
@@ -91,6 +91,14 @@ def _talk(index: int, record: Record, *, room: int, model: Model, config: RunCon
     return _writing.Row(index, record, prompt)
 
 
+def _row(index: int, record: Record, *, room: int, model: Model, config: RunConfig[Options]) -> _writing.Row:
+    """The row of a prompt that is answered, or continued. Raises GenerationError."""
+    prompt = _prompt(record, model, config)
+    row = _writing.fit(index, record, prompt=prompt, room=room, model=model, config=config)
+    continued = prompt.style != "chat" and config.model.facts.shared_window and not config.options.raw
+    return replace(row, continued=continued)
+
+
 def answer(
     model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
 ) -> list[Result]:
@@ -100,12 +108,8 @@ def answer(
     todo: list[_writing.Row] = []
     for index, record in enumerate(records):
         try:
-            todo.append(
-                _talk(index, record, room=room, model=model, config=config)
-                or _writing.fit(
-                    index, record, prompt=_prompt(record, model, config), room=room, model=model, config=config
-                )
-            )
+            todo.append(_talk(index, record, room=room, model=model, config=config)
+                        or _row(index, record, room=room, model=model, config=config))  # fmt: skip
         except ROW_ERRORS as error:
             results[index] = failed(record, error, model=config.model.name)
     for row, completions in zip(todo, _writing.complete(model, config, todo, emit=emit), strict=True):
@@ -117,7 +121,8 @@ TASK = Task(
     name="generate",
     help="""Answer a prompt (chat model) or continue a text (base model).
 
-    A chat model continues a prompt that breaks off ("Once upon a time"). The text appears as it is made.
+    A chat model continues a prompt that breaks off ("Once upon a time"); such a prompt is printed before its
+    continuation, but not with --raw. The text appears as it is made.
     Piped text and TEXT make one prompt, the piped text first; what the calling shell reads itself, as in a
     'while read' loop, is left to it ('-i -' reads it all the same).
 

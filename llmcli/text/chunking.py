@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 from llmcli.errors import GenerationError
@@ -14,6 +14,8 @@ MIN_BUDGET = 8
 """Fewer tokens than this hold no text worth reading."""
 AT_ONCE = 8000
 """Characters of a line that are searched for sentences at once."""
+PART = 1 << 16
+"""Characters of a part: a tokenizer holds some 50 bytes for each character that it reads."""
 Count = Callable[[str], int]
 
 
@@ -61,37 +63,52 @@ def around(text: str, start: int, end: int) -> str:
     return text[first:last].strip()
 
 
+def parts(text: str) -> Iterator[str]:
+    """A text in parts whose tokens can be counted apart, cut before a space or a line break where there is one."""
+    start = 0
+    while len(text) - start > PART:
+        middle = start + PART // 2
+        blank = max(text.rfind("\n", middle, start + PART), text.rfind(" ", middle, start + PART))
+        end = blank if blank > 0 else start + PART
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
 def chunks(text: str, *, budget: int, count: Count) -> list[str]:
     """Pieces of at most ``budget`` tokens, cut at sentence ends where possible; joined they give the text."""
     if count(text) <= budget:
         return [text]
     pieces: list[str] = []
-    current, used = "", 0
-    for unit in _units(text, budget=budget, count=count):
-        size = count(unit)
-        if current and used + size > budget:
-            pieces.append(current)
-            current, used = "", 0
-        current += unit
-        used += size
-    return [*pieces, current] if current else pieces
+    current, used = list[str](), 0
+    for unit, tokens in _units(text, budget=budget, count=count):
+        if current and used + tokens > budget:
+            pieces.append("".join(current))
+            current, used = [], 0
+        current.append(unit)
+        used += tokens
+    return [*pieces, "".join(current)] if current else pieces
 
 
-def _units(text: str, *, budget: int, count: Count) -> list[str]:
-    ends = [match.end() for match in _END.finditer(text)]
-    bounds = [0, *ends, len(text)]
-    units = [text[a:b] for a, b in pairwise(bounds) if b > a]
-    return [part for unit in units for part in _cut(unit, budget=budget, count=count)]
+def _units(text: str, *, budget: int, count: Count) -> Iterator[tuple[str, int]]:
+    """The sentences of a text, and parts of those that are too long, with their tokens."""
+    bounds = itertools.chain([0], (match.end() for match in _END.finditer(text)), [len(text)])
+    for start, end in itertools.pairwise(bounds):
+        if end > start:
+            yield from _cut(text[start:end], budget=budget, count=count)
 
 
-def _cut(unit: str, *, budget: int, count: Count) -> list[str]:
+def _cut(unit: str, *, budget: int, count: Count) -> Iterator[tuple[str, int]]:
     """Halve a sentence that alone exceeds the budget, at a space near the middle if there is one."""
-    if len(unit) < 2 or count(unit) <= budget:
-        return [unit]
+    tokens = count(unit)
+    if len(unit) < 2 or tokens <= budget:
+        yield unit, tokens
+        return
     middle = len(unit) // 2
     space = unit.find(" ", middle, middle + len(unit) // 4)
     at = space + 1 if space > 0 else middle
-    return _cut(unit[:at], budget=budget, count=count) + _cut(unit[at:], budget=budget, count=count)
+    yield from _cut(unit[:at], budget=budget, count=count)
+    yield from _cut(unit[at:], budget=budget, count=count)
 
 
 SPARE = 8
@@ -113,8 +130,8 @@ def fit(text: str, *, budget: int, on_long: str, model: Tokens) -> Fitted:
     """
     if text.isascii() and 2 * len(text) + SPARE <= budget:
         return Fitted([text])  # a token has a character at least: counting takes longer than a GPU does
-    size = model.count(text)
-    if size <= budget:
+    tokens = model.count(text)
+    if tokens <= budget:
         return Fitted([text])
     if budget < MIN_BUDGET:
         raise GenerationError(
@@ -123,7 +140,7 @@ def fit(text: str, *, budget: int, on_long: str, model: Tokens) -> Fitted:
         )  # fmt: skip
     if on_long == "error":
         raise GenerationError(
-            f"the text has {size} tokens, and {budget} fit the context window",
+            f"the text has {tokens} tokens, and {budget} fit the context window",
             code="too-long",
             hint="see --on-long",
         )

@@ -6,7 +6,8 @@ last lines tell whether a row's text alone is its text in a batch, in float32, a
 
 FOLDER holds the embedded models' files, joined (``*gemma*.gguf``, ``*SmolLM2*.gguf``), and rows:
 ``sentiment.sst2.*.jsonl``, ``translate.multi30k.en-fr.*.jsonl`` and ``answer.squad2.*.jsonl``, as for ``quality``.
-Everything takes some four minutes on an H200, a minute more with each round. ``--small``: few rows and tokens, to try it on a CPU.
+Everything takes some four minutes on an H200, a minute more with each round. ``--small``: few rows and tokens, to try
+it on a CPU.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ def test_settings_are_shown_without_a_network(cli, hub: Hub, monkeypatch: pytest
     monkeypatch.setenv("LLMCLI_MODEL", "org/causal")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     shown = cli("config", "show", "sentiment")
-    assert (shown.code, 'model = "org/causal"  (environment)' in shown.out) == (0, True)
-    assert "\n  label_temperature = " in shown.out
+    assert (shown.code, '  environment:\n    model = "org/causal"\n' in shown.out) == (0, True)
+    assert "\n    label_temperature = " in shown.out
     assert shown.out.splitlines()[-1].startswith("  # without the model's own settings: org/causal is not known here")
     assert json.loads(cli("config", "show", "sentiment", "--json").out)["described"] is False
     assert cli("models", "default", "sentiment").out == "org/causal\n"

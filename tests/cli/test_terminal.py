@@ -18,8 +18,8 @@ from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.config.run_config import RunOptions
 from llmcli.data import inputs, readers
 from llmcli.errors import shown
-from llmcli.reports import LOADING, READY
-from llmcli.run.records import Result
+from llmcli.reports import LOADING, READING, READY, WRITING
+from llmcli.run.records import Record, Result
 from tests.support.gates import Terminal, screen, started
 
 HOSTILE = "\x1b]0;title\x07\x1b[31mred\x1b[0m\x9b2J\r.txt"
@@ -229,6 +229,24 @@ def test_what_is_prepared_is_shown(clock, capsys, heard: tuple[str, float], show
     assert report.text() == shown
     said = {LOADING: "", "fetching": "llmcli: its licence\n"}.get(heard[0], f"llmcli: {heard[0]}\n")
     assert capsys.readouterr().err == f"llmcli: gemma, in this process\n{said}"
+
+
+def test_how_far_a_long_row_is_is_shown(clock, capsys):
+    report = progress.Preparing()
+    rows = progress.Rows(report, total=None, quiet=False, batch=True)
+    report(f"{READY}: cpu", 1.0)
+    with rows:
+        assert [*rows.reading(iter([Record("long", "text")]))]
+        rows._working = True
+        clock(10)
+        report(READING, 0.05)
+        assert report.text() == "row 1, 0:00:10, reading 5%"
+        clock(20)
+        report(WRITING, 0.5)
+        assert capsys.readouterr().err == "llmcli: row 1, 0:00:20, writing 50%\n"
+        assert not [*rows.reading(iter([]))]
+        clock(21)
+        assert report.text() == "row 1, 1.0 s"
 
 
 def test_many_errors_of_a_kind_are_counted(cli, fake):

@@ -7,10 +7,11 @@ import io
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings, strategies
+from hypothesis import given, strategies
 
-BOUNDED = settings(max_examples=40, deadline=None, derandomize=True,
-                   suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
+from tests.support.fuzz import bounded
+
+BOUNDED = bounded(40)
 CODES = (0, 3, 5)
 SCALARS = strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats() | strategies.text(
     strategies.characters(), max_size=8

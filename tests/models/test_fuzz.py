@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcli.errors import LlmcliError
 from llmcli.models import checking, gguf_check, safetensors
 from llmcli.pipelines import templates
+from tests.support.fuzz import bounded
 
-BOUNDED = settings(max_examples=300, deadline=None, database=None,
-                   suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
-LOADED = settings(BOUNDED, max_examples=40)
+BOUNDED, LOADED = bounded(300), bounded(40)
 NUMBERS = st.sampled_from([-(2**63), -1, 0, 1, 2, 3, 64, 2**31, 10**9, 2**62, 10**30, 0.5, 1e308])
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -38,7 +37,6 @@ def expected(work: Callable[[], Any]) -> None:
     assert not [error for error in errors if error.exit_code not in (4, 8) or "\n" in error.line()]
 
 
-@seed(1)
 @BOUNDED
 @given(st.binary(max_size=200) | st.builds(lambda n, raw: struct.pack("<Q", n) + raw, st.integers(0, 300),
                                             st.binary(max_size=200)))  # fmt: skip
@@ -48,7 +46,6 @@ def test_safetensors_bytes(tmp_path: Path, raw: bytes):
     expected(lambda: safetensors.header(path))
 
 
-@seed(2)
 @BOUNDED
 @given(st.dictionaries(st.text(max_size=5), VALUES | st.fixed_dictionaries(
     {"dtype": st.sampled_from(["F32", "F4", "BF16", "X"]) | VALUES, "shape": st.lists(NUMBERS, max_size=20) | VALUES,
@@ -60,7 +57,6 @@ def test_safetensors_headers(tmp_path: Path, header: dict[str, Any]):
     expected(lambda: safetensors.header(path))
 
 
-@seed(3)
 @BOUNDED
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 40), max_size=12), st.binary(max_size=60))
 def test_gguf_headers(tmp_path: Path, numbers: list[int], behind: bytes):
@@ -93,7 +89,6 @@ def ask(cli, tiny_causal: Path, tmp_path: Path) -> Callable[[str, bytes], None]:
     return run
 
 
-@seed(4)
 @LOADED
 @given(st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=1, max_size=3))
 def test_configs(ask, tiny_causal: Path, values: dict[str, Any]):
@@ -104,7 +99,6 @@ PARTS = ["version", "truncation", "padding", "added_tokens", "normalizer", "pre_
          "model"]  # fmt: skip
 
 
-@seed(5)
 @LOADED
 @given(st.dictionaries(st.sampled_from(PARTS), VALUES, min_size=1, max_size=2))
 def test_tokenizers(ask, tiny_causal: Path, values: dict[str, Any]):
@@ -116,7 +110,6 @@ SETTINGS = ["added_tokens_decoder", "model_max_length", "tokenizer_class", "eos_
             "chat_control_tokens", "fast_tokenizer_files", "vocab_file", "init_inputs"]  # fmt: skip
 
 
-@seed(6)
 @LOADED
 @given(st.dictionaries(st.sampled_from(SETTINGS), VALUES, min_size=1, max_size=3))
 def test_tokenizer_settings(ask, tiny_causal: Path, values: dict[str, Any]):
@@ -124,7 +117,6 @@ def test_tokenizer_settings(ask, tiny_causal: Path, values: dict[str, Any]):
     ask("tokenizer_config.json", json.dumps(found | values).encode())
 
 
-@seed(7)
 @BOUNDED
 @given(st.recursive(VALUES, lambda inner: st.dictionaries(st.sampled_from(KEYS), inner, max_size=4), max_leaves=8))
 def test_numbers(values: Any):
@@ -137,7 +129,6 @@ PIECES = ["{{", "}}", "{%", "%}", "messages", "[0]", ".content", " for m in ", "
           "raise_exception(", "loop.index", "\n", "-", "<eos>"]  # fmt: skip
 
 
-@seed(8)
 @BOUNDED
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 def test_templates(template: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from llmcli.errors import ModelError, OutOfMemory
-from llmcli.models import checking, memory
+from llmcli.models import checking, gguf_check, gguf_header, memory, safetensors
 from tests.support import tiny
 
 PICKLE = b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93\x94."
@@ -269,6 +270,25 @@ def test_little_address_space_is_known_before(folder: Path):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (8, "", 1), done.stderr
     assert "ulimit -v" in done.stderr
+
+
+def test_a_tokenizer_that_does_not_fit_is_known_before(ask, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memory, "address_space", lambda: memory.LIBRARIES)
+    monkeypatch.setattr(memory, "TOKENIZER", 1 << 40)
+    done = ask()
+    assert (done.code, done.err.count("\n")) == (8, 1), done.err
+    assert "ulimit -v" in done.err
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOMEM, OutOfMemory), (errno.EACCES, ModelError)])
+@pytest.mark.parametrize("read", [gguf_header.read, gguf_check.header, safetensors.header])
+def test_no_address_space_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type, read):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(kind):
+        read(tmp_path / "weights")
 
 
 @pytest.mark.parametrize(

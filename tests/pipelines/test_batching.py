@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmcli import reports
 from llmcli.errors import OutOfMemory
 from llmcli.pipelines import batching
 from llmcli.pipelines.batching import Budget
@@ -45,3 +46,12 @@ def test_other_errors_are_not_hidden():
 
     with pytest.raises(RuntimeError, match="a bug"):
         batching.run([1], [1], work, budget=Budget(rows=2, tokens=100))
+
+
+def test_how_far_the_work_is_is_told(monkeypatch):
+    monkeypatch.setattr(reports, "PACE", -1.0)
+    heard: list[tuple[str, float]] = []
+    with reports.heard(lambda stage, share: heard.append((stage, share))):
+        batching.run([1, 2, 3, 4], [1, 1, 1, 1], list, budget=Budget(rows=1, tokens=9), stage=reports.WRITING)
+    batching.run([1], [1], list, budget=Budget(rows=1, tokens=9))
+    assert heard == [(reports.WRITING, share) for share in (0.25, 0.5, 0.75, 1.0)]

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies
+from hypothesis import given, strategies
 
 from llmcli.data.formats import jsonl
 from llmcli.data.lines import LINE_CAP, LineReader
+from tests.support.fuzz import bounded
 
 COMMON = ["model", "input_tokens", "output_tokens", "finish_reason", "chunks", "truncated"]
 
@@ -301,7 +302,7 @@ def test_sampled_rows_have_seeds_of_their_own(cli, tiny_causal: Path, tmp_path: 
     assert (many[1], len(set(many))) == (alone[0], 3)
 
 
-@settings(max_examples=25, deadline=None)
+@bounded(25)
 @given(
     texts=strategies.lists(strategies.text(strategies.characters(codec="utf-8", exclude_characters="\n\r\0"),
                                            max_size=30), min_size=1, max_size=12),

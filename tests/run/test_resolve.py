@@ -100,7 +100,10 @@ def test_a_new_task_is_one_module_and_one_yaml_file(copied, tmp_path: Path, tiny
 
 
 def test_config_commands(cli):
-    assert "(flag)" not in cli("config", "show", "sentiment").out
-    assert 'model = "gemma-3-270m"' in cli("config", "show", "sentiment").out
+    shown = cli("config", "show", "sentiment").out
+    _, given, default = shown.split(":\n")
+    assert given.startswith('    model = "gemma-3-270m"\n')
+    assert "    options.threshold = null\n" in default
+    assert not {"input", "lines", "resume"} & {line.split(" = ")[0].strip() for line in default.splitlines()}
     assert cli("config", "path").out.startswith("shipped\t")
     assert cli("config", "show", "nope").code == 2

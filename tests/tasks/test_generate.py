@@ -68,3 +68,25 @@ def test_the_question_is_kept_where_the_text_is_cut(cli, fake, task: str):
     assert "What is it?" in asked
     assert 100 < asked.count("word") < 400
     assert "tokens of the text: --on-long truncate" in done.err
+
+
+CONTINUED: dict[str, tuple[list[str], str, str]] = {
+    # name: arguments, stdin, stdout
+    "an argument that breaks off": (["Once"], "", "OnceONCE\n"),
+    "all at once": (["--no-stream", "Once"], "", "OnceONCE\n"),
+    "several": (["-n", "2", "Once"], "", "OnceONCE\n\nOnceONCE\n"),
+    "by a base model": (["-m", "gemma-3-270m", "Once."], "", "Once.ONCE.\n"),
+    "answered": (["Once?"], "", "ONCE?\n"),
+    "raw": (["--raw", "Once"], "", "ONCE\n"),
+    "piped": ([], "Once", "ONCE\n"),
+    "behind a piped text": (["and"], "Once", "ONCE\n\nAND\n"),
+    "as JSON": (["--json", "Once"], "", '"text": "ONCE", "continued": true'),
+}
+
+
+@pytest.mark.parametrize("name", CONTINUED)
+def test_a_prompt_that_goes_on_is_printed_first(cli, fake, name: str):
+    arguments, stdin, out = CONTINUED[name]
+    done = cli("generate", *arguments, stdin=stdin)
+    assert done.code == 0
+    assert done.out == out or (name == "as JSON" and out in done.out)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcli.text import chunking, code_blocks, markup, prose, ranking
+from tests.support import fuzz
 
 ANY = st.text(max_size=300)
 PIECES = st.sampled_from(
@@ -18,7 +19,7 @@ PIECES = st.sampled_from(
      "\x08", "\x1b[1m", "\r\n", "\ufeff", "....", "LS(1)   x   LS(1)\n", "Copyright 2019,\n", "\x00"]
 )  # fmt: skip
 DOCUMENTS = st.lists(PIECES, max_size=40).map("".join)
-bounded = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+bounded = fuzz.bounded(150)
 
 
 @bounded
@@ -52,6 +53,16 @@ def test_pieces_joined_are_the_text(text: str, budget: int):
     pieces = chunking.chunks(text, budget=budget, count=len)
     assert "".join(pieces) == text
     assert all(len(piece) <= budget for piece in pieces)
+
+
+@bounded
+@given(st.one_of(ANY, DOCUMENTS), st.integers(min_value=2, max_value=40))
+def test_parts_joined_are_the_text(text: str, length: int):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(chunking, "PART", length)
+        parts = [*chunking.parts(text)]
+    assert "".join(parts) == text
+    assert all(len(part) <= length for part in parts)
 
 
 @bounded

@@ -1,0 +1,38 @@
+"""What fills a gap ends where the text behind the gap begins."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmcli.text import infilling
+from tests.support.fuzz import bounded
+
+CUTS: dict[str, tuple[str, str, list[str]]] = {
+    # name: what was written, the text behind the gap, the cuts
+    "nothing of it": ("a + b", "\n\nprint(add(1, 2))\n", []),
+    "goes on": ("a + b\n\nprint(add(1, 2))\n", "\n\nprint(add(1, 2))\n", ["a + b"]),
+    "goes on, and is cut": ("a + b\n\nprint(ad", "\n\nprint(add(1, 2))\n", ["a + b"]),
+    "goes on, and beyond": ("a + b\n    return x\n\ndef f(): pass", "\n    return x\n", ["a + b"]),
+    "on a line": ("a, b)\n", ")\n    return 1\n", ["a, b"]),
+    "a mark that comes twice": ("f(a), b)", ")", ["f(a), b"]),
+    "a mark within": ("f(a), b", ")", []),
+    "nothing behind": ("a + b\n", "\n", []),
+    "nothing written": ("", "x", []),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_cuts(name: str):
+    filled, after, cuts = CUTS[name]
+    assert [*infilling.cuts(filled, after)] == cuts
+
+
+@bounded(150)
+@given(st.text("ab \n)", max_size=20), st.text("ab \n)", max_size=30))
+def test_a_cut_is_a_beginning(filled: str, after: str):
+    for cut in infilling.cuts(filled, after):
+        assert filled.startswith(cut)
+        rest = filled[len(cut) :].strip()
+        assert rest[:3] == after.strip()[: len(rest[:3])]
