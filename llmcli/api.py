@@ -42,7 +42,11 @@ class TaskSession:
             check(text if isinstance(text, Record) else Record(id=number, text=text))
             for number, text in enumerate(texts, 1)
         )
-        return runner.run(self._session, records, row_fields=self._task.row_fields)
+        assembly = self._task.assemble(self.config)
+        if assembly is None:
+            return runner.run(self._session, records, row_fields=self._task.row_fields)
+        pieces = assembly.split(records)
+        return assembly.join(runner.run(self._session, pieces, row_fields=self._task.row_fields))
 
     def close(self) -> None:
         """Let go of the model."""

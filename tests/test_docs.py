@@ -94,7 +94,7 @@ def changed(text: str, diff: str) -> str:
 
 
 TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "null": type(None),
-         "array of strings": list}  # fmt: skip
+         "array of strings": list, "array of objects": list}  # fmt: skip
 CALLS: dict[str, tuple[list[str], list[str], str]] = {
     # task: the plain call, what makes it give all its fields, stdin
     "generate": ([], ["-n", "2"], "hm?"),

@@ -33,6 +33,10 @@ PRIMITIVES, LATEST = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"), 
 gigabyte after some hundred texts of different lengths. A forward pass has some ten shapes, and few come again."""
 
 
+MANY_CORES = 8
+"""Cores from which a tokenizer reads many texts at once: on fewer they are the model's."""
+
+
 @dataclass(frozen=True)
 class _Form:
     """Where a model runs, and in which numbers: ``dtype`` is torch's, ``int8`` tells whether weights are rounded."""
@@ -104,7 +108,9 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
 
 def _prepare() -> None:
     """Everything is local from here on; a library must not look anything up, nor warn into a pipe."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    cores = devices.cores()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if cores >= MANY_CORES else "false")
+    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))
     for cache in PRIMITIVES:
         os.environ.setdefault(cache, str(LATEST))
     os.environ["USE_HUB_KERNELS"] = "NO"  # kernels are code from the Hub
@@ -114,7 +120,7 @@ def _prepare() -> None:
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|llmcli)\.")
     logging.disable_progress_bar()
-    torch.set_num_threads(devices.cores())
+    torch.set_num_threads(cores)
 
 
 def _kind(model: ModelConfig) -> Any:

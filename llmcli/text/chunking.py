@@ -40,12 +40,15 @@ def sentences(text: str, language: str = "en") -> list[str]:
     from sentencex import segment
 
     lines = (line for line in text.split("\n") if line.strip())
-    parts = (part.strip() for line in lines for piece in _pieces(line) for part in segment(language, piece))
+    parts = (part.strip() for line in lines for piece in pieces_of(line) for part in segment(language, piece))
     return [part for part in parts if part]
 
 
-def _pieces(line: str) -> Iterator[str]:
-    """A line in pieces that sentencex, whose time grows with the square of the length, takes quickly."""
+def pieces_of(line: str) -> Iterator[str]:
+    """A line in pieces that sentencex, whose time grows with the square of the length, takes quickly.
+
+    Joined they are the line.
+    """
     start = 0
     while len(line) - start > AT_ONCE:
         ends = [match.end() for match in _END.finditer(line, start + AT_ONCE // 2, start + AT_ONCE)]
@@ -111,6 +114,10 @@ def _cut(unit: str, *, budget: int, count: Count) -> Iterator[tuple[str, int]]:
     yield from _cut(unit[at:], budget=budget, count=count)
 
 
+SPARE = 8
+"""Tokens besides those of a text's characters that a tokenizer may put in."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The pieces of a text that a model can read, and whether its end was cut off."""
@@ -124,6 +131,8 @@ def fit(text: str, *, budget: int, on_long: str, model: Tokens) -> Fitted:
 
     Raises GenerationError (``too-long``) where ``on_long`` is ``error``, or nothing would fit.
     """
+    if text.isascii() and 2 * len(text) + SPARE <= budget:
+        return Fitted([text])  # a token has a character at least: counting takes longer than a GPU does
     tokens = model.count(text)
     if tokens <= budget:
         return Fitted([text])

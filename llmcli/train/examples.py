@@ -38,7 +38,7 @@ class Recorder:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.running = ""
+        self.running, self.batch = "", 1
         self.prompts: list[Rendered] = []
         self.words: dict[str, tuple[str, ...]] = {}
 
