@@ -117,8 +117,6 @@ def answer(
 ) -> list[Result]:
     """One result a record: ``label``, ``score`` and, where asked for, ``scores``; several may hold with ``multi``."""
     prompt, words = _prompt(config), _words(config)
-    neutral = [_rendered(prompt, text, config) for text in config.settings.neutral or []]
-    prior = _calibration.prior(model, config, neutral, words, multi=multi)
     longest = max((word for group in words.values() for word in group), key=len)
     overhead = model.size(prompts.render(prompt, "") if config.model.facts.instructed else Rendered(row=longest))
     budget = min(model.context_window - overhead - SPECIAL, READ_AT_ONCE)
@@ -132,6 +130,9 @@ def answer(
             continue
         fitted[index] = fit
         pieces += [_rendered(prompt, piece, config) for piece in fit.pieces]
+    neutral = [_rendered(prompt, text, config) for text in config.settings.neutral or []]
+    # Where no text fits behind the prompt, neither does a neutral one.
+    prior = _calibration.prior(model, config, neutral, words, multi=multi) if pieces else {}
     choices = model.choose(pieces, words, multi=multi)
     _check_grep(config, choices)
     read_on = iter(choices)

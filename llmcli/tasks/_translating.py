@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from llmcli.errors import GenerationError
+from llmcli.tasks import _parallel
 from llmcli.text import checks, languages, prompts
 from llmcli.text.checks import Fault, Pair
 from llmcli.text.echoes import Example, echoes
 from llmcli.text.glossary import Term
 from llmcli.text.inline import Sentence, Style, laid
-from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
@@ -176,15 +177,15 @@ class Translator:
         if not asked:
             return []
         prompt, generation = prompts.of(self.config), self.config.generation
-        if generation.max_new_tokens is None and self.config.model.facts.shared_window:
-            longest = max(self.model.count(wording.text) for wording in asked)
-            generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
+        if self.config.model.facts.shared_window:
+            most = generation.max_new_tokens or self._answer(prompt, asked)
+            generation = generation.model_copy(update={"max_new_tokens": most})
         if search:
             generation = generation.model_copy(update={"num_beams": search})
         several = (generation.num_beams or 1) > 1 and not generation.sampled
         if several:
             generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
-        rows = [self._prompt(prompt, each.text, source=each.source, target=self.target) for each in asked]
+        rows = [_parallel.render(prompt, each.text, source=each.source, target=self.target) for each in asked]
         beams = [
             [beam for beam in completions if not self._echoes(beam, wording, prompt)]
             or [replace(completions[0], text=wording.text, finish_reason=UNTRANSLATED)]
@@ -196,9 +197,20 @@ class Translator:
         answers = dict(zip(asked, beams, strict=True))
         return [answers[wording] for wording in wordings]
 
+    def _answer(self, prompt: Prompt, wordings: Sequence[Wording]) -> int:
+        """The most tokens of an answer. Raises GenerationError where it does not fit beside prompt and sentence."""
+        longest = max(self.model.count(wording.text) for wording in wordings)
+        taken = max(self.model.size(_parallel.render(prompt, "", source=source, target=self.target))
+                    for source in {wording.source for wording in wordings})  # fmt: skip
+        answer, room = 2 * longest + 32, self.model.context_window - taken
+        if longest + answer > room:
+            raise GenerationError(f"a sentence has {longest} tokens, and beside the prompt {max(room, 0)} are left for "
+                                  "it and its translation", code="too-long")  # fmt: skip
+        return answer
+
     def _echoes(self, beam: Completion, wording: Wording, prompt: Prompt) -> bool:
         shots = (Example(shot[wording.source], shot[languages.base(self.target)]) for shot in
-                 _shots(prompt, wording.source, languages.base(self.target)))  # fmt: skip
+                 _parallel.shots(prompt, wording.source, languages.base(self.target)))  # fmt: skip
         return echoes(beam.text, source=wording.text, examples=shots)
 
     def _reranked(
@@ -209,7 +221,7 @@ class Translator:
         Noisy-channel reranking: Yee et al., "Simple and Effective Noisy Channel Modeling for NMT" (EMNLP 2019).
         """
         pairs = [(place, beam) for place, row in enumerate(beams) for beam in row if beam.text.strip()]
-        back = [self._prompt(prompt, beam.text.strip(), source=self.target, target=wordings[place].source)
+        back = [_parallel.render(prompt, beam.text.strip(), source=self.target, target=wordings[place].source)
                 for place, beam in pairs]  # fmt: skip
         scores = self.model.likelihood(back, [f" {wordings[place].text}" for place, _ in pairs])
         ranked: list[list[tuple[float, Completion]]] = [[] for _ in beams]
@@ -219,9 +231,6 @@ class Translator:
             [beam for _, beam in sorted(scored, key=lambda item: -item[0])] or row[:1]
             for scored, row in zip(ranked, beams, strict=True)
         ]
-
-    def _prompt(self, prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
-        return render(prompt, sentence, source=source, target=target)
 
 
 def _grave(translated: Translated) -> list[Fault]:
@@ -235,19 +244,6 @@ def _sounder(one: Translated, other: Translated) -> bool:
 def _nothing(job: Job) -> Translated:
     """A sentence that the model has nothing to say for: it stays as it is."""
     return Translated(job.sentence.text, (Fault("empty", "there is no translation: it is as it was"),))
-
-
-def render(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
-    """The prompt of a sentence: examples are parallel sentences, of which those in both languages are shown."""
-    one, other = languages.base(source), languages.base(target)
-    shots = [{"text": shot[one], "answer": shot[other]} for shot in _shots(prompt, one, other)]
-    names = {"source": languages.name(source), "target": languages.name(target)}
-    rendered = prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
-    return replace(rendered, source=source, target=target)
-
-
-def _shots(prompt: Prompt, source: str, target: str) -> list[dict[str, str]]:
-    return [shot for shot in prompt.examples if source in shot and target in shot]
 
 
 def _worded(piece: str) -> bool:
