@@ -12,7 +12,7 @@ from llmcli.cli.signals import die
 
 TYPE_CHECKING = False  # typing itself is not imported before main() has begun
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, NoReturn
 
     from llmcli.cli.progress import Preparing, Rows
@@ -179,8 +179,8 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                 records = stack.enter_context(patience).between(records)
             emit = writer.emit if writer.streams and not run.batch else None
             results = runner.run(session, records, journal=journal, emit=emit, row_fields=task.row_fields)
-            for result in results:
-                _one(run, result, rows, writer)
+            for result in task.select(run, _counted(run, results, rows)):
+                writer.write(result)
             if not rows.rows:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
@@ -188,16 +188,18 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     return _closed(run, rows, writer)
 
 
-def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> None:
-    """Write one result; raise where it ends the run: rows that failed in an earlier one do not."""
+def _counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
+    """All results; raise where one ends the run: rows that failed in an earlier one do not."""
     from llmcli.errors import RowsFailed
 
-    if result.error and not run.batch:
-        raise result.error
-    rows.count(result)
-    writer.write(result)
     limit = run.output.max_errors
-    if limit is not None and rows.failed_anew >= limit and not result.resumed:
+    for result in results:
+        if result.error and not run.batch:
+            raise result.error
+        rows.count(result)
+        yield result
+        if limit is None or rows.failed_anew < limit or result.resumed:
+            continue
         raise RowsFailed(f"halted after {rows.failed_anew} failed rows, {rows.rows} rows in all", code="max-errors",
                          hint="--resume goes on" if run.journal else "")  # fmt: skip
 
@@ -214,4 +216,4 @@ def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
     if rows.failed:
         hint = "--retry-failed runs them again" if run.journal else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
-    return 1 if writer.seeks and not writer.asked else 0
+    return int(writer.refused)

@@ -43,6 +43,9 @@ OPTIONS_LEFT_OUT = {
     "grep": "which rows are shown",
     "unsure": "where rows are put",
     "abstain": "where rows are put",
+    "top": "how many rows are shown",
+    "groups": "how rows are shown",
+    "check": "which rows are shown",
 }
 """Options of tasks that decide no answer, and why."""
 
