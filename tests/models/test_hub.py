@@ -72,6 +72,12 @@ def test_a_first_use_fetches_and_only_what_is_needed(llmcli, hub: Hub, tiny_caus
     assert (stored(tmp_path) / "model.safetensors").is_file()
 
 
+def test_how_a_sentence_embedding_is_pooled_is_fetched(llmcli, hub: Hub, checkpoint: Callable[..., Path]):
+    hub.repos["org/causal"] = folder = checkpoint("encoder", pooling="cls_token")
+    here, there = (llmcli("embed", "-m", name, "a dog").stdout for name in (str(folder), "org/causal"))
+    assert here == there != b""
+
+
 def test_an_interrupted_download_goes_on(llmcli, hub: Hub, tmp_path: Path):
     hub.cuts.add("model.safetensors")
     cut = llmcli("models", "pull", "org/causal")

@@ -67,6 +67,20 @@ def test_other_models_and_tasks_are_refused(cli, checkpoint, name: str, task: st
     assert "error[wrong-task]" in cli(task, "-m", str(checkpoint(name)), "tea", stdin="tea").err
 
 
+def test_a_checkpoint_that_reads_no_text_is_refused(cli, tmp_path: Path):
+    from transformers import CLIPConfig, CLIPModel
+
+    from tests.support import tiny
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = CLIPConfig(text_config=sizes | {"vocab_size": 260}, vision_config=sizes | {"image_size": 32},
+                        projection_dim=16)  # fmt: skip
+    tiny.save(CLIPModel, config, tiny.byte_tokenizer(), tmp_path / "clip")
+    done = cli("embed", "-m", str(tmp_path / "clip"), "tea")
+    assert (done.code, done.out, done.err.count("\n")) == (4, "", 1)
+    assert "error[bad-model]" in done.err
+
+
 FILES = ["config.json", "1_Pooling/config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"]
 
 
