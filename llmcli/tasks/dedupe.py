@@ -95,7 +95,9 @@ def _judged(results: Iterator[Result], threshold: float) -> Iterator[Judged]:
 
 def _block(block: Sequence[Result], leaders: Leaders, ids: list[str | int]) -> Iterator[Judged]:
     """Judge a block. ``ids`` are those of the leaders, which it adds to."""
-    matches = iter(leaders.add([base64.b64decode(one.fields["vector"]) for one in block if not one.error]))
+    good = [one for one in block if not one.error]
+    vectors = [base64.b64decode(one.fields["vector"]) for one in good]
+    matches = iter(leaders.add(vectors, [one.record.text if one.record else "" for one in good]))
     for result in block:
         if result.error:
             yield Judged(result)
@@ -138,8 +140,9 @@ TASK = Task(
     name="dedupe",
     help="""Keep the first row of each group of near duplicates, as it came.
 
-    A row is a duplicate where the cosine of its vector and that of a kept row is --threshold or more: the same words in
-    another order, case or spelling, and close paraphrases. Rows are lines, or what the file's ending says.
+    A row is a duplicate where it differs from a kept row in case, spacing and punctuation alone, or where the cosine of
+    their vectors is --threshold or more: other order or spelling, close paraphrases. Rows are lines, or what the file's
+    ending says.
 
     Example: llmcli dedupe -i rows.jsonl -o unique.jsonl
 

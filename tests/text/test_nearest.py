@@ -18,6 +18,11 @@ def vectors(count: int) -> list[bytes]:
     return [row.astype("<f2").tobytes() for row in rows]
 
 
+def add(leaders: Leaders, given: list[bytes]) -> list[nearest.Match]:
+    """Judge by vectors alone: equal ones have equal texts."""
+    return leaders.add(given, [vector.hex() for vector in given])
+
+
 def one_by_one(given: list[bytes], threshold: float) -> list[int | None]:
     kept: list[np.ndarray] = []
     found: list[int | None] = []
@@ -37,15 +42,30 @@ def one_by_one(given: list[bytes], threshold: float) -> list[int | None]:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, size: int, block: int):
     monkeypatch.setattr(nearest, "BLOCK", block)
     given, leaders = vectors(300), Leaders(0.9)
-    found = [match.leader for start in range(0, 300, size) for match in leaders.add(given[start : start + size])]
+    found = [match.leader for start in range(0, 300, size) for match in add(leaders, given[start : start + size])]
     assert found == one_by_one(given, 0.9)
     assert 50 < sum(leader is not None for leader in found) < 200
 
 
 def test_equal_vectors_have_the_score_1():
     same = vectors(1) * 3
-    assert [match.score for match in Leaders(1.0).add(same)] == [None, 1.0, 1.0]
+    assert [match.score for match in add(Leaders(1.0), same)] == [None, 1.0, 1.0]
 
 
 def test_nothing():
-    assert Leaders(0.9).add([]) == []
+    assert Leaders(0.9).add([], []) == []
+
+
+SAME = {
+    "case, spacing and punctuation": ("Good  day!", "good day", True),
+    "a line break": ("good\nday", "good day", True),
+    "marks of another script": ("कि", "का", False),
+    "signs": ("5 €", "5 $", False),
+    "nothing but punctuation": ("?", "!", False),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "same"), SAME.values(), ids=SAME)
+def test_bare_texts(one: str, other: str, same: bool):
+    far = [np.eye(8, dtype="<f2")[place].tobytes() for place in range(2)]
+    assert [match.leader for match in Leaders(0.9).add(far, [one, other])] == [None, 0 if same else None]
