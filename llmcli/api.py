@@ -43,6 +43,10 @@ class TaskSession:
             check(text if isinstance(text, Record) else Record(id=number, text=text))
             for number, text in enumerate(texts, 1)
         )
+        assembly = self._task.assemble(self.config)
+        if assembly is not None:
+            pieces = assembly.split(records)
+            return assembly.join(runner.run(self._session, pieces, row_fields=self._task.row_fields))
         results = runner.run(self._session, records, row_fields=self._task.row_fields)
         return self._task.select(self.config, results)
 

@@ -163,8 +163,9 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         files = inputs.listed(run, aside=aside)
         targets.check(run, files, aside=aside)
         total = readers.count(run, files) if run.batch and not output.quiet else None
+        assembly = task.assemble(run)
         journal = None
-        if (place := run.journal) is not None:
+        if (place := run.journal) is not None and (assembly is None or assembly.journaled):
             from llmcli.run.journal import Journal
 
             journal = stack.enter_context(Journal(place, output=output, fingerprint=session.fingerprint))
@@ -178,13 +179,18 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                 patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
                 records = stack.enter_context(patience).between(records)
             emit = writer.emit if writer.streams and not run.batch else None
-            results = runner.run(session, records, journal=journal, emit=emit, row_fields=task.row_fields)
+            if assembly is not None:
+                records = assembly.split(records)
+            heard = emit if assembly is None else None  # an assembly's pieces are not what is shown
+            results = runner.run(session, records, journal=journal, emit=heard, row_fields=task.row_fields)
+            if assembly is not None:
+                results = assembly.join(rows.passing(results), emit=emit)
             for result in task.select(run, _counted(run, results, rows)):
                 writer.write(result)
             if not rows.rows:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
-            journal.complete()
+            journal.complete(keep=run.batch)
     return _closed(run, rows, writer)
 
 
@@ -216,4 +222,6 @@ def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
     if rows.failed:
         hint = "--retry-failed runs them again" if run.journal else ""
         raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
-    return int(writer.refused)
+    if rows.unsound:
+        raise RowsFailed(f"{rows.unsound} segments failed their checks, and are as they were", code="checks")
+    return 1 if writer.refused or (writer.seeks and not writer.asked) else 0

@@ -143,7 +143,7 @@ class Rows:
         self._start = self._said = self._since = time.monotonic()
         self._rate = Rate(self._start)
         self._read, self._working = 0, False
-        self.rows = self.failed = self.failed_anew = self.tokens = 0
+        self.rows = self.failed = self.failed_anew = self.unsound = self.pieces = self.tokens = 0
 
     def __enter__(self) -> Rows:
         self._report.work, self._report.heard = self.text, self._tell
@@ -163,11 +163,18 @@ class Rows:
             self._read += 1
             yield record
 
+    def passing(self, results: Iterator[Result]) -> Iterator[Result]:
+        """The answers to pieces of rows, counted."""
+        for result in results:
+            self.pieces += result.error is None
+            yield result
+
     def count(self, result: Result) -> None:
         """One more row is done."""
         now = time.monotonic()
         self.rows += 1
         self.failed += result.error is not None
+        self.unsound += result.unsound
         self.failed_anew += result.error is not None and not result.resumed
         self.tokens += result.input_tokens + result.output_tokens
         if result.resumed:
@@ -189,7 +196,7 @@ class Rows:
         if not self._working:
             what = f"waiting for input, {seconds}"
         elif not self._batch:
-            return f"working, {seconds}"
+            return f"working, {seconds}" + (f", {self.pieces:,} segments done" if self.pieces else "")
         else:
             first, last = self.rows + 1, max(self._read, self.rows + 1)
             what = f"row {first:,}, {seconds}" if first == last else f"rows {first:,}-{last:,}, {seconds}"
@@ -212,8 +219,8 @@ class Rows:
 
     def saved(self) -> str:
         """What an interrupted run leaves in its journal, in words; empty where that is nothing."""
-        rows = max(self.rows, self._earlier)
-        return f"{rows:,} row{'s' if rows > 1 else ''} kept, --resume goes on" if rows else ""
+        rows, what = max(self.rows, self._earlier, self.pieces), "segment" if self.pieces else "row"
+        return f"{rows:,} {what}{'s' if rows > 1 else ''} kept, --resume goes on" if rows else ""
 
 
 def clock(seconds: float) -> str:

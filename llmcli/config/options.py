@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT, BATCH, MODEL, GENERATION = "Input", "Output", "Batches", "Model", "Generation"
 """Panels of the help."""
+DOCUMENTS = ("markdown", "html", "srt", "vtt", "po", "json-strings", "yaml")
+"""Formats of documents: one text a file, of which a task changes some spans."""
 SHORT_FORMATS = ("lines", "jsonl", "csv")
 """Flags that stand for a format."""
-COMMAND_LINE = frozenset({"text", "input", "output", "resume", "retry_failed", "debug", "worker"})
+COMMAND_LINE = frozenset(
+    {"text", "input", "output", "resume", "retry_failed", "debug", "worker", "check", "against", "detect"}
+)
 """Options that name one run, or are needed before any file is read: config.yaml cannot hold them."""
 
 
@@ -41,9 +45,10 @@ class InputOptions:
                rich_help_panel=INPUT, show_default=False),
     ] = field(default_factory=list)  # fmt: skip
     format: Annotated[
-        Literal["auto", "text", "lines", "jsonl", "json", "csv", "tsv"],
-        Option(help="'text': one text a file. 'lines': one text a line. 'json': an array of objects. 'auto': by the "
-               "file's ending, else 'text'.", rich_help_panel=INPUT),
+        Literal["auto", "text", "lines", "jsonl", "json", "csv", "tsv", "markdown", "html", "srt", "vtt", "po",
+                "json-strings", "yaml"],
+        Option(help="'text': one text a file. 'lines': one text a line. 'json': an array of objects. 'markdown' and "
+               "so on: documents, for translate. 'auto': by the file's ending, else 'text'.", rich_help_panel=INPUT),
     ] = "auto"  # fmt: skip
     lines: Annotated[
         bool, Option("--lines", help="Short for --format lines. A line in, a line out: empty where it failed; line "
@@ -103,6 +108,10 @@ class OutputOptions:
         Option("--output", "-o", help="Write to this file (a folder when the input is one); '-' is standard output.",
                rich_help_panel=OUTPUT, show_default=False),
     ] = None  # fmt: skip
+    suffix: Annotated[
+        str, Option("--suffix", help="Output folders: what stands before the ending of a file's name: '.de' makes "
+                    "a.de.md of a.md.", rich_help_panel=OUTPUT, show_default=False)
+    ] = ""  # fmt: skip
     json: Annotated[
         bool, Option("--json", help="One JSON object a result, each on one line.", rich_help_panel=OUTPUT)
     ] = False

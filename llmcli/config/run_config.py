@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from llmcli.config.options import InputOptions, OutputOptions
+from llmcli.config.options import DOCUMENTS, InputOptions, OutputOptions
 
 if TYPE_CHECKING:
     from llmcli.config.model_config import ModelConfig
@@ -91,6 +91,7 @@ class RunOptions(Generic[OptionsT]):
     """What a run reads, does and writes: all that readers, journal and writer need. ``format`` is never ``auto``.
 
     ``options`` are the task's own. ``combine``: standard input and TEXT make one prompt, in this order.
+    ``documents``: a text is a document, whose pieces are worked on one by one.
     """
 
     task: str
@@ -98,11 +99,23 @@ class RunOptions(Generic[OptionsT]):
     output: OutputOptions
     options: OptionsT
     combine: bool = False
+    documents: bool = False
 
     @property
     def format(self) -> str:
-        """The input's format."""
-        return self.source.format
+        """The input's format; documents of all formats are texts."""
+        return "text" if self.document else self.source.format
+
+    @property
+    def document(self) -> str:
+        """The format of all documents, where it was named; else it is told by each file's ending."""
+        return self.source.format if self.source.format in DOCUMENTS else ""
+
+    @property
+    def json_document(self) -> bool:
+        """Whether the input is a document in JSON, and so is what comes of it."""
+        alone = self.documents and self.format == "text" and not self.several
+        return alone and (self.document == "json-strings" or any(ending(path) == ".json" for path in self.source.input))
 
     @property
     def batch(self) -> bool:
@@ -127,10 +140,10 @@ class RunOptions(Generic[OptionsT]):
     def journal(self) -> Path | None:
         """Where a batch's journal is, beside the output however it is spelled.
 
-        None where the run keeps none: no output, one that is no plain file, or a single text.
+        None where the run keeps none: no output, one that is no plain file, or a single text that is no document.
         """
         target = self.output.output
-        if target is None or not self.batch or not plain(target):
+        if target is None or not (self.batch or self.documents) or not plain(target):
             return None
         target = real(target)
         return target / FOLDER_JOURNAL if self.into_folder else target.with_name(target.name + ".journal")

@@ -98,9 +98,14 @@ class _Written:
         place = run.journal
         ours = place is not None and journal.ours(place)
         targets = [real(target) for target in (run.output.output, aside) if target is not None and plain(target)]
+        self._suffix = run.output.suffix if run.into_folder else ""
         self.folders = [identity(target) for target in targets] if run.into_folder else []
         paths = [*map(partial, targets), *([place] if place else []), *(targets if ours else [])]
         self.files = {identity(path) for path in paths} | ({identity(1)} if sys.stdout is not None else set())
+
+    def named(self, name: str) -> bool:
+        """Whether a file is called as the run calls those that it makes, in a folder that is both."""
+        return bool(self._suffix) and Path(name).stem.endswith(self._suffix)
 
     def has(self, entry: os.DirEntry[str]) -> bool:
         """Whether it is written by the run, and not for it to read."""
@@ -140,5 +145,5 @@ def _walk(folder: Path, top: Path, pattern: str, written: _Written) -> Iterator[
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(path, top, pattern, written)
-        elif path.is_file() and fnmatch.fnmatch(entry.name, pattern):
+        elif path.is_file() and not written.named(entry.name) and fnmatch.fnmatch(entry.name, pattern):
             yield InputFile(path, path.relative_to(top), named=False)

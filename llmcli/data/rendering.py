@@ -25,13 +25,18 @@ def output_format(run: RunOptions[Any], target: Path | None) -> str:
     if run.output.json:
         return "json"
     named = target.suffix.lower() if target else ""
+    if named == ".json" and run.json_document:
+        return "text"
     chosen = "json" if named == ".json" else ENDINGS.get(named, run.format)
     return {"jsonl": "json", "json": "json", "csv": "csv", "tsv": "tsv"}.get(chosen, "text")
 
 
-def file_name(within: Path, format: str) -> Path:
-    """What an output folder calls the file of an input file."""
+def file_name(within: Path, format: str, *, suffix: str = "") -> Path:
+    """What an output folder calls the file of an input file; ``suffix`` stands before its ending."""
     name = within.name.removesuffix(".gz")
+    if suffix:
+        bare = Path(name)
+        name = f"{bare.stem}{suffix}{bare.suffix}"
     return within.with_name(f"{name}.json" if format == "json" else name)
 
 

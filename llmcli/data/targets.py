@@ -82,7 +82,7 @@ def _in_folder(run: RunOptions[Any], target: Path, files: Sequence[InputFile]) -
     for file in files:
         if file.error is not None and written != "json":
             continue  # nothing is written of it
-        path = folder / rendering.file_name(file.within, written)
+        path = folder / rendering.file_name(file.within, written, suffix=run.output.suffix)
         _check_free(path)
         if not real(path.parent).is_relative_to(folder):
             raise UsageError(f"{shown(path)}: a link leads out of the output folder", hint=ANOTHER)

@@ -21,7 +21,7 @@ class Writer:
     """Writes each result as it comes. Use as a context manager.
 
     ``asked`` counts the results that the run's routes let through, ``set_aside`` those that went into a file of
-    their own.
+    their own, ``refused`` those that make the run's answer no.
     """
 
     def __init__(self, run: RunOptions[Any], task: Task[Any]) -> None:
@@ -38,12 +38,12 @@ class Writer:
         self._aside = _Output(run, task, aside, routes=unsure) if aside is not None else None
         self._said: set[str] = set()
         self._errors = RowErrors()
-        self.asked = self.set_aside = 0
+        self.asked = self.set_aside = self.refused = 0
 
     @property
-    def refused(self) -> bool:
-        """Whether the run looked for rows and there were none, or, with ``forbids``, some."""
-        return self._routes.seeks and bool(self.asked) == self._routes.forbids
+    def seeks(self) -> bool:
+        """Whether the run looks for rows."""
+        return self._routes.seeks
 
     @property
     def aside(self) -> Path | None:
@@ -82,6 +82,7 @@ class Writer:
         elif self._routes.drops(result):
             return
         self.asked += not result.error
+        self.refused += result.error is None and self._routes.refuses(result)
         if result.error is None or self._out.shows_errors:
             self._out.write(result)
         for notice in result.notices:
@@ -106,6 +107,8 @@ class _Output:
         one = target is not None and target.suffix.lower() == ".json" and not run.into_folder
         self._array = one and run.batch and self.format == "json"
         self._begun = self.streamed = False
+        self._said = ""
+        """The piece that was put last."""
 
     def open(self) -> None:
         """Make ready to write."""
@@ -124,11 +127,22 @@ class _Output:
         content = self._clean(content) + self._context(result)
         if self._array:
             content = (",\n" if self._begun else "[\n") + content
-        elif not content.endswith("\n"):
+        elif not (content or self._said).endswith("\n") and not self._exact(result):
             content += "\n"
         self._begun = True
         within = result.record.within if result.record else None
-        self.sink.put(content, name=rendering.file_name(within, self.format) if within else None)
+        suffix = self._run.output.suffix
+        name = rendering.file_name(within, self.format, suffix=suffix) if within else None
+        self.sink.put(content, name=name)
+
+    def _exact(self, result: Result) -> bool:
+        """Whether a document's last line has an end where the document's own has."""
+        lone = self._run.into_folder or not self._run.batch
+        read = result.record is not None and (result.record.path is not None or bool(self._run.document))
+        return self._run.documents and self.format == "text" and lone and read and not self._task_instead()
+
+    def _task_instead(self) -> bool:
+        return any(getattr(self._run.options, option, None) for option in self._task.instead)
 
     def close(self, *, whole: bool) -> None:
         """Nothing more comes."""
@@ -148,7 +162,7 @@ class _Output:
 
     def emit(self, piece: str) -> None:
         """Put a piece of a text as it is made."""
-        self.streamed = True
+        self.streamed, self._said = True, piece
         self.sink.put(self._clean(piece))
 
     def _text(self, result: Result) -> str:

@@ -36,6 +36,7 @@ LEFT_OUT = {
     "offline": "whether it may be fetched",
     "origins": "where settings were found",
     "combine": "a fact of the task",
+    "documents": "a fact of the task",
 }
 """Fields that decide no answer, and why."""
 OPTIONS_LEFT_OUT = {
@@ -43,9 +44,12 @@ OPTIONS_LEFT_OUT = {
     "grep": "which rows are shown",
     "unsure": "where rows are put",
     "abstain": "where rows are put",
+    "memory": "what is in it is not asked for",
+    "detect": "it keeps no journal",
+    "check": "it keeps no journal, or which rows are shown",
+    "against": "it keeps no journal",
     "top": "how many rows are shown",
     "groups": "how rows are shown",
-    "check": "which rows are shown",
 }
 """Options of tasks that decide no answer, and why."""
 
@@ -67,6 +71,8 @@ def fingerprint(config: AnyConfig) -> dict[str, str]:
     for item in fields(config.options):
         if item.name not in OPTIONS_LEFT_OUT:
             values[f"options.{item.name}"] = getattr(config.options, item.name)
+    if config.document:
+        values["format"] = config.document
     return {name: _short(value) for name, value in values.items()}
 
 

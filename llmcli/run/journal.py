@@ -189,9 +189,12 @@ class Journal:
             self._append({"rows": rows}, sync=any(not result.error for result in results))
             self._holds = True
 
-    def complete(self) -> None:
-        """Mark the run as whole: the output has its name."""
+    def complete(self, *, keep: bool = True) -> None:
+        """Mark the run as whole: the output has its name. Of a single text nothing more can be added: it goes."""
         self._append({"done": True})
+        if not keep:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
 
     def _append(self, line: dict[str, Any], *, head: bytes = b"", sync: bool = True) -> None:
         payload = json.dumps(line, allow_nan=False).encode()

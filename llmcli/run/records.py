@@ -9,6 +9,7 @@ import codecs
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class Record:
     seed: int | None = None
     shifts: tuple[int, ...] = ()
     """Places of the text before which the file has a character more: a byte order mark, a carriage return."""
+    part: Mapping[str, str] = field(default_factory=dict)
+    """Of a piece of a document: what its task has to know of the whole."""
     argument: str = ""
     """The command line's part of the text, which stands at its end."""
     error: LlmcliError | None = None
@@ -65,11 +68,22 @@ class Result:
     record: Record | None = None
     error: LlmcliError | None = None
     resumed: bool = False
+    unsound: int = 0
+    """How many pieces of it failed, though it is written."""
 
     @property
     def status(self) -> str:
         """``ok`` or ``error``."""
         return "error" if self.error else "ok"
+
+
+def original(record: Record) -> str:
+    """A text as it stands in its file: with the byte order mark and the carriage returns that reading took away."""
+    marked = record.shifts.count(0) > record.text.startswith("\n")
+    returns = record.shifts[1:] if marked else record.shifts
+    bounds = [0, *returns, len(record.text)]
+    lines = "\r".join(record.text[one:other] for one, other in pairwise(bounds))
+    return "\ufeff" + lines if marked else lines
 
 
 def failed(record: Record, error: LlmcliError, *, model: str) -> Result:

@@ -110,8 +110,8 @@ def _config(task: Task[OptionsT], model: ModelConfig, won: Merged) -> RunConfig[
     source = _group(InputOptions, options)
     return RunConfig(
         task.name, replace(source, format=_input_format(source)), _group(OutputOptions, options),
-        _group(task.options, options), task.combine, model=model, settings=settings, offline=process.offline,
-        origins=won.origins,
+        _group(task.options, options), task.combine, task.documents, model=model, settings=settings,
+        offline=process.offline, origins=won.origins,
     )  # fmt: skip
 
 
@@ -150,6 +150,8 @@ def _sensible(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     _check_generation(config)
     if source.template is not None and source.field is not None:
         raise UsageError("--template and --field exclude each other")
+    if config.document and not config.documents:
+        raise UsageError(f"--format {config.document} is for translate", hint="without it a file is one text")
     if source.template is not None and source.format in ("text", "lines"):
         raise UsageError("--template needs rows of several fields", hint="give --jsonl or --csv")
     if source.delimiter is not None and len(source.delimiter) != 1:

@@ -25,6 +25,25 @@ class Answer(Protocol[OptionsT]):
         """``emit`` hears the text of a lone record as it is made."""
 
 
+class Assembly(Protocol):
+    """Takes what is read apart into the pieces that a session answers, and puts their answers together.
+
+    ``journaled``: whether the pieces' answers are worth keeping.
+    """
+
+    journaled: bool
+
+    def split(self, records: Iterator[Record]) -> Iterator[Record]:
+        """The pieces of all records, in order. A record that cannot be used is passed on."""
+
+    def join(self, results: Iterator[Result], *, emit: Emit | None = None) -> Iterator[Result]:
+        """A result for each record that was split, of one result a piece. ``emit`` hears a lone one as it is made."""
+
+
+def _whole(run: RunOptions[Any]) -> Assembly | None:
+    return None
+
+
 def _never(result: Result) -> bool:
     return False
 
@@ -34,17 +53,18 @@ class Routes:
     """Which results are written, where, and in which form.
 
     ``seeks``: the run looks for rows: those that fail have no line of text, and the exit code is 1 where none is
-    written; with ``forbids``, where one is. ``texts``: text mode prints the input's rows. ``rows``: in every format
-    they go out as they came, unless JSON is asked for.
+    written. ``texts``: text mode prints the input's rows. ``rows``: in every format they go out as they came, unless
+    JSON is asked for.
     """
 
     drops: Callable[[Result], bool] = _never
     sets_aside: Callable[[Result], bool] = _never
     aside: Path | None = None
     seeks: bool = False
-    forbids: bool = False
     texts: bool = False
     rows: bool = False
+    refuses: Callable[[Result], bool] = _never
+    """Results that make the run's answer no: exit code 1."""
 
 
 def _as_it_is(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
@@ -96,6 +116,12 @@ class Task(Generic[OptionsT]):
     """Whether it generates text: then it takes the options of generation."""
     labels: bool = False
     """Whether it puts labels on texts, which a classifier can do."""
+    documents: bool = False
+    """Whether a text is a document, of which some spans change."""
+    assemble: Callable[[RunOptions[OptionsT]], Assembly | None] = _whole
+    """What takes the records of a run apart, if they are."""
+    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Options that ask for something else than the task's answer, and the keys of its results."""
     combine: bool = False
     """Whether standard input and TEXT make one prompt."""
     read: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
@@ -118,4 +144,7 @@ class Task(Generic[OptionsT]):
 
     def columns(self, options: OptionsT) -> list[str]:
         """The fields of its results, as columns of a table."""
+        for option, names in self.instead.items():
+            if getattr(options, option, None):
+                return [*names]
         return [*self.fields, *(name for option, name in self.optional.items() if getattr(options, option, None))]

@@ -132,7 +132,7 @@ def routes(run: RunOptions[Options]) -> Routes:
     options = run.options
     return Routes(
         drops=lambda result: not options.groups and (result.fields["duplicate_of"] is None) == options.check,
-        seeks=options.check, forbids=options.check, texts=True, rows=True,
+        refuses=lambda result: options.check, texts=True, rows=True,
     )  # fmt: skip
 
 

@@ -1,34 +1,23 @@
-"""Translate texts."""
+"""Translate texts and documents."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from llmcli.errors import ROW_ERRORS, UsageError
-from llmcli.run.records import Record, Result, failed
-from llmcli.run.task import Task
-from llmcli.text import chunking, languages, prompts
-from llmcli.text.echoes import Example, echoes
-from llmcli.text.prompts import Rendered
+from llmcli.errors import UsageError
+from llmcli.run.records import Result
+from llmcli.run.task import Assembly, Routes, Task
+from llmcli.tasks import _files, _rows
+from llmcli.text import languages
 
 if TYPE_CHECKING:
     from typer import Option
 
-    from llmcli.config.run_config import RunConfig
-    from llmcli.config.schemas import Prompt
-    from llmcli.pipelines.protocol import Completion, Emit, Model
-
-_MARK = re.compile(r"\s*(?:(?:[-*•–>#]+|\d{1,3}[.)])\s+)*")
-"""What stands before a line's text and is kept: indentation, list marks, quote marks, heading marks."""
-_NO_TEXT = re.compile(r"</?[A-Za-z][^<>]*>?|[^<>]*>$|\w+://\S+|\S+@\S+\.\w+|`[^`]*`|\{[^{}]*\}|&#?\w+;")
-"""What is no word of any language: tags, also torn ones, addresses, code, placeholders, entities."""
-UNTRANSLATED = "untranslated"
-"""The finish reason of a sentence that is as it was."""
-SPECIAL = 32
-"""Tokens kept free for an encoder's special tokens and a task prefix ("translate English to German: ")."""
+    from llmcli.config.run_config import RunConfig, RunOptions
 
 
 @dataclass(frozen=True)
@@ -50,197 +39,121 @@ class Options:
         Option("--rerank/--no-rerank", help="Choose the beam that also translates back best.",
                rich_help_panel="Translation", show_default=False),
     ] = None  # fmt: skip
+    keep: Annotated[
+        list[str],
+        Option("--keep", help="What this regular expression matches stays as it is; repeatable.",
+               rich_help_panel="Translation", show_default=False),
+    ] = field(default_factory=list)  # fmt: skip
+    term: Annotated[
+        list[str],
+        Option("--term", help="How a term is translated: 'house=Haus'; repeatable.",
+               rich_help_panel="Translation", show_default=False),
+    ] = field(default_factory=list)  # fmt: skip
+    glossary: Annotated[
+        Path | None,
+        Option("--glossary", help="A .tsv or .csv file of terms and their translations.",
+               rich_help_panel="Translation", show_default=False),
+    ] = None  # fmt: skip
+    memory: Annotated[
+        Path | None,
+        Option("--memory", help="A .tmx or .tsv file of earlier translations: it is used, and it grows.",
+               rich_help_panel="Translation", show_default=False),
+    ] = None  # fmt: skip
+    strict: Annotated[
+        bool, Option("--strict", help="What fails a check is an error: a row fails, a document's segment stays as it "
+                     "is, an entry of a PO file is fuzzy.", rich_help_panel="Translation")
+    ] = False  # fmt: skip
+    check: Annotated[
+        bool, Option("--check", help="Only check a translation, that of --against, without a model; exit code 1 "
+                     "where it has faults.", rich_help_panel="Translation")
+    ] = False  # fmt: skip
+    against: Annotated[
+        Path | None,
+        Option("--against", help="--check: the translation, a file or a folder.",
+               rich_help_panel="Translation", show_default=False),
+    ] = None  # fmt: skip
+    detect: Annotated[
+        bool, Option("--detect", help="Only say which language a text is in, and how probable that is.",
+                     rich_help_panel="Translation")
+    ] = False  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of a text: what is kept before it, and the sentences to translate (none: kept whole)."""
-
-    mark: str
-    sentences: tuple[str, ...]
-    tail: str = ""
-    truncated: bool = False
-
-
-def answer(
-    model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
-) -> list[Result]:
-    """One result a record: ``text``, ``source`` and ``target``."""
-    target = _target(config)
-    results: dict[int, Result] = {}
-    todo: list[tuple[int, str, list[Line]]] = []
-    for index, record in enumerate(records):
+def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
+    """Refuse what makes no sense before a model is loaded. Raises UsageError."""
+    options = config.options
+    for pattern in options.keep:
         try:
-            source = _source(record.text, config)
-            _check_pair(source, target, config)
-            lines = [Line(text, ()) for text in record.text.split("\n")] if source == target else [
-                _fitted(split(line, source), model, config) for line in record.text.split("\n")]  # fmt: skip
-            todo.append((index, source, lines))
-        except ROW_ERRORS as error:
-            results[index] = failed(record, error, model=config.model.name)
-    made = iter(_translate(model, config, todo, target))
-    for index, source, lines in todo:
-        results[index] = _result(records[index], source, target, lines, made, config)
-    return [results[index] for index in range(len(records))]
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"--keep {pattern!r} is no regular expression: {error}") from error
+    if any(not re.fullmatch(r"(?s)\s*[^\s=\t][^=\t]*[=\t]\s*\S.*", term) for term in options.term):
+        raise UsageError("--term is not 'TERM=TRANSLATION'")
+    if options.glossary is not None:  # of config.yaml; that of the command line has been read
+        given = [*options.term, *_files.terms_of(options.glossary)]
+        config = replace(config, options=replace(options, glossary=None, term=given))
+    if options.check and options.against is None:
+        raise UsageError("--check needs --against", hint="give --against TRANSLATION")
+    if options.against is not None and not options.check:
+        raise UsageError("--against is for --check")
+    if options.check and options.detect:
+        raise UsageError("--check and --detect exclude each other")
+    return config
 
 
-def _target(config: RunConfig[Options]) -> str:
-    only = config.model.target_languages
-    name = config.options.to or (only[0] if len(only) == 1 else "")
-    if not name:
-        raise UsageError("no target language", hint="give --to LANG, for example --to fr")
-    target = languages.parse(name)
-    source = config.options.from_
-    if source not in (None, "auto") and languages.parse(str(source)) == target:
-        raise UsageError(f"source and target are both {languages.name(target)}")
-    return target
+def assemble(run: RunOptions[Options]) -> Assembly | None:
+    """What takes the run's documents apart. Raises UsageError, InputError for its other files."""
+    return _files.assemble(run, target=_rows.wanted(run, run.options.to) if run.options.to else "")
 
 
-def _source(text: str, config: RunConfig[Options]) -> str:
-    name = config.options.from_
-    if name not in (None, "auto"):
-        return languages.parse(str(name))
-    only = config.model.source_languages
-    return only[0] if len(only) == 1 else languages.detect(text, config.model.sources or list(languages.COMMON))
+def routes(run: RunOptions[Options]) -> Routes:
+    """A translation with faults makes --check say no."""
+    return Routes(refuses=lambda result: run.options.check and bool(result.fields["checks"]))
 
 
-def _check_pair(source: str, target: str, config: RunConfig[Options]) -> None:
-    for code, known, way in ((source, config.model.sources, "from"), (target, config.model.targets, "to")):
-        if known and code not in known:
-            raise UsageError(
-                f"{config.model.name} does not translate {way} {languages.name(code)}",
-                code="bad-pair",
-                hint=f"it translates {way} {languages.listed(known)}",
-            )
+def text(result: Result, options: Options) -> str:
+    """The translation; with --detect the language and its probability; with --check a line for each fault."""
+    fields = result.fields
+    if options.detect:
+        return f"{fields['language']}\t{fields['probability']:.4f}"
+    if options.check:
+        return _files.listed(result)
+    return str(fields["text"])
 
 
-def split(line: str, language: str) -> Line:
-    """Take a line apart. A line without letters is kept as it is."""
-    match = _MARK.match(line)
-    mark = match[0] if match else ""
-    body = line[len(mark) :]
-    if not any(character.isalpha() for character in _NO_TEXT.sub("", body)):
-        return Line(line, ())
-    stripped = body.rstrip()
-    return Line(mark, tuple(chunking.sentences(stripped, language)), body[len(stripped) :])
-
-
-def _fitted(line: Line, model: Model, config: RunConfig[Options]) -> Line:
-    """The line with sentences that its encoder can read. A causal model's window is far longer than a sentence."""
-    if config.model.facts.shared_window:
-        return line
-    budget = model.context_window - SPECIAL
-    fitted = [
-        chunking.fit(sentence, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
-        for sentence in line.sentences
-    ]
-    pieces = tuple(piece for fit in fitted for piece in fit.pieces)
-    return replace(line, sentences=pieces, truncated=any(fit.truncated for fit in fitted))
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence to translate."""
-
-    text: str
-    source: str
-
-
-def _translate(
-    model: Model, config: RunConfig[Options], todo: list[tuple[int, str, list[Line]]], target: str
-) -> list[Completion]:
-    """The translation of each sentence; one that is a piece of the prompt's examples is never given."""
-    prompt, generation = prompts.of(config), config.generation
-    sentences = [Sentence(text, source) for _, source, lines in todo for line in lines for text in line.sentences]
-    if not sentences:
-        return []
-    if generation.max_new_tokens is None and config.model.facts.shared_window:
-        longest = max(model.count(sentence.text) for sentence in sentences)
-        generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
-    instructed = config.model.facts.instructed and prompt.style == "completion"
-    rerank = bool(config.options.rerank) and instructed and (generation.num_beams or 1) > 1
-    if rerank:
-        generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
-    rows = [_prompt(prompt, sentence.text, source=sentence.source, target=target) for sentence in sentences]
-    beams = [
-        [beam for beam in completions if not _echoes(beam, sentence, prompt, target)]
-        or [replace(completions[0], text=sentence.text, finish_reason=UNTRANSLATED)]
-        for sentence, completions in zip(sentences, model.complete(rows, generation), strict=True)
-    ]
-    return _reranked(model, prompt, sentences, beams, target) if rerank else [first for first, *_ in beams]
-
-
-def _echoes(beam: Completion, sentence: Sentence, prompt: Prompt, target: str) -> bool:
-    shots = (Example(shot[sentence.source], shot[target]) for shot in _shots(prompt, sentence.source, target))
-    return echoes(beam.text, source=sentence.text, examples=shots)
-
-
-def _reranked(
-    model: Model, prompt: Prompt, sentences: list[Sentence], beams: list[list[Completion]], target: str
-) -> list[Completion]:
-    """The beam y of a sentence x with the best log P(y|x)/|y| + log P(x|y)/|x|.
-
-    Noisy-channel reranking: Yee et al., "Simple and Effective Noisy Channel Modeling for NMT" (EMNLP 2019).
-    """
-    pairs = [(place, beam) for place, row in enumerate(beams) for beam in row if beam.text.strip()]
-    back = [_prompt(prompt, beam.text.strip(), source=target, target=sentences[place].source) for place, beam in pairs]
-    scores = model.likelihood(back, [f" {sentences[place].text}" for place, _ in pairs])
-    best = {place: (float("-inf"), row[0]) for place, row in enumerate(beams)}
-    for (place, beam), score in zip(pairs, scores, strict=True):
-        best[place] = max(best[place], (beam.score + score, beam), key=lambda scored: scored[0])
-    return [best[place][1] for place in range(len(beams))]
-
-
-def _shots(prompt: Prompt, source: str, target: str) -> list[dict[str, str]]:
-    """Examples are parallel sentences: those in both languages are used."""
-    return [shot for shot in prompt.examples if source in shot and target in shot]
-
-
-def _prompt(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
-    shots = [{"text": shot[source], "answer": shot[target]} for shot in _shots(prompt, source, target)]
-    names = {"source": languages.name(source), "target": languages.name(target)}
-    rendered = prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
-    return replace(rendered, source=source, target=target)
-
-
-def _result(
-    record: Record, source: str, target: str, lines: list[Line], made: Iterator[Completion], config: RunConfig[Options]
-) -> Result:
-    out, used = [], []
-    joint = "" if target in languages.UNSPACED else " "
-    for line in lines:
-        texts = []
-        for _ in line.sentences:
-            used.append(next(made))
-            texts.append(used[-1].text.strip())
-        out.append(line.mark + joint.join(texts) + line.tail)
-    notices = []
-    if source == target:
-        notices.append(f"{record.where or 'the text'} is in {languages.name(target)} already: passed through")
-    weak = [languages.name(code) for code in (source, target) if code in config.model.weak_languages]
-    if any(completion.finish_reason == UNTRANSLATED for completion in used):
-        notices.append(f"{record.where or 'the text'}: the model had no translation of its own for some sentences: "
-                       "they are as they were")  # fmt: skip
-    if weak and used:
-        notices.append(f"{config.model.name} is weak in {' and '.join(weak)}: check the translation")
-    return Result(
-        record.id, {"text": "\n".join(out), "source": source, "target": target}, model=config.model.name,
-        input_tokens=sum(c.input_tokens for c in used), output_tokens=sum(c.output_tokens for c in used),
-        finish_reason="length" if any(c.finish_reason == "length" for c in used) else "stop",
-        truncated=any(line.truncated for line in lines), notices=tuple(notices), record=record,
-    )  # fmt: skip
+def read(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The terms of --glossary as --term. Raises InputError."""
+    options = dict(settings.get("options", {}))
+    path = options.pop("glossary", None)
+    if path is None:
+        return settings
+    terms = [*options.get("term", []), *_files.terms_of(path)]
+    return {**settings, "options": {**options, "term": terms}}
 
 
 TASK = Task(
     name="translate",
-    help="""Translate texts, sentence by sentence; lines, blank lines and list marks are kept.
+    help="""Translate texts and documents: sentences change, markup and code do not.
+
+    Markdown, HTML, SRT, VTT, PO, JSON and YAML are known by their files' endings.
 
     Example: echo "Le chat dort." | llmcli translate --to en
 
-    Example: llmcli translate --to German --from en -i page.txt -o page.de.txt
+    Example: llmcli translate --to German --from en -i README.md -o README.de.md
+
+    Example: llmcli translate -t fr -i site/ -o site.fr/ --glossary terms.tsv
+
+    Example: llmcli translate --check -f en -t de -i README.md --against README.de.md
     """,
     options=Options,
-    answer=answer,
-    fields=("text", "source", "target"),
+    answer=_rows.answer,
+    fields=("text", "source", "target", "checks"),
+    instead={"detect": ("language", "probability"), "check": ("checks", "segments")},
+    read=read,
+    prepare=prepare,
+    assemble=assemble,
+    routes=routes,
+    text=text,
+    streams=lambda options: not (options.check or options.detect),
+    documents=True,
     window=16,
 )

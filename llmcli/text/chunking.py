@@ -40,12 +40,15 @@ def sentences(text: str, language: str = "en") -> list[str]:
     from sentencex import segment
 
     lines = (line for line in text.split("\n") if line.strip())
-    parts = (part.strip() for line in lines for piece in _pieces(line) for part in segment(language, piece))
+    parts = (part.strip() for line in lines for piece in pieces_of(line) for part in segment(language, piece))
     return [part for part in parts if part]
 
 
-def _pieces(line: str) -> Iterator[str]:
-    """A line in pieces that sentencex, whose time grows with the square of the length, takes quickly."""
+def pieces_of(line: str) -> Iterator[str]:
+    """A line in pieces that sentencex, whose time grows with the square of the length, takes quickly.
+
+    Joined they are the line.
+    """
     start = 0
     while len(line) - start > AT_ONCE:
         ends = [match.end() for match in _END.finditer(line, start + AT_ONCE // 2, start + AT_ONCE)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llmcli.errors import InputError, UsageError
@@ -49,6 +50,34 @@ def parse(name: str) -> str:
         hint = f"did you mean {near}?" if near else "give a code like fr, or a name like French"
         raise UsageError(f"no language called {name[:40]!r}", code="bad-language", hint=hint)
     return _macro(language)
+
+
+def tag(name: str) -> str:
+    """The BCP-47 tag of a language, with the script or region that is named: ``zh-Hant``, ``pt-BR``, ``sr-Latn``.
+
+    Raises UsageError as :func:`parse` does.
+    """
+    import langcodes
+
+    language = parse(name)
+    try:
+        found = langcodes.Language.get(name.strip(), normalize=True)
+    except ValueError:
+        try:
+            found = langcodes.find(name.strip())
+        except (LookupError, ValueError):
+            return language
+    named = [part for part in (found.script, found.territory) if part]
+    return "-".join([language, *named]) if _macro(str(found.language)) == language else language
+
+
+def variant(tag: str, known: Iterable[str]) -> str:
+    """Of the tags that are known, the one for a tag: itself, that of its script, or the language alone."""
+    import langcodes
+
+    script = langcodes.Language.get(tag).maximize().script
+    wanted = (tag, f"{base(tag)}-{script}")
+    return next((one for one in wanted if one in {*known}), base(tag))
 
 
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
@@ -112,11 +141,13 @@ _TOKEN = re.compile(r"__([a-z]{2,3})__|>>([\w-]+)<<|([a-z]{2,3}_[A-Z][A-Za-z]{1,
 def codes(tokens: Iterable[str]) -> dict[str, str]:
     """The language tokens of a tokenizer by language: ``fr`` -> ``__fr__``, ``fr_XX``, ``fra_Latn`` or ``>>fra<<``.
 
-    Where a language has several (``zho_Hans``, ``zho_Hant``), the one of its usual script is taken.
+    Where a language has several (``zho_Hans``, ``zho_Hant``), the one of its usual script is taken, and each is known
+    by its script or region too: ``zh-Hant``.
     """
     import langcodes
 
     found: dict[str, tuple[int, str]] = {}
+    variants: dict[str, dict[str, str]] = {}
     for token in tokens:
         match = _TOKEN.fullmatch(token)
         try:
@@ -128,12 +159,21 @@ def codes(tokens: Iterable[str]) -> dict[str, str]:
             continue
         usual = not rest or rest[0] in ("XX", langcodes.Language.get(language).maximize().script)
         ranked = (0 if usual else 1, token)
-        found[_macro(language)] = min(found.get(_macro(language), ranked), ranked, key=lambda item: item[0])
-    return {language: token for language, (_, token) in found.items()}
+        code = _macro(language)
+        found[code] = min(found.get(code, ranked), ranked, key=lambda item: item[0])
+        if rest and rest != ["XX"]:
+            variants.setdefault(code, {})["-".join([code, *rest])] = token
+    told_apart = {tag: token for several in variants.values() if len(several) > 1 for tag, token in several.items()}
+    return {language: token for language, (_, token) in found.items()} | told_apart
 
 
 def _macro(code: str) -> str:
     return {"no": "nb", "cmn": "zh", "fil": "tl"}.get(code, code)
+
+
+def base(tag: str) -> str:
+    """The language of a tag, without script and region."""
+    return tag.partition("-")[0]
 
 
 def name(code: str) -> str:
@@ -142,7 +182,8 @@ def name(code: str) -> str:
         return COMMON[code]
     import langcodes
 
-    return str(langcodes.Language.get(code).language_name())
+    language = langcodes.Language.get(code)
+    return str(language.display_name() if "-" in code else language.language_name())
 
 
 def listed(codes: Sequence[str], most: int = 20) -> str:
@@ -151,17 +192,37 @@ def listed(codes: Sequence[str], most: int = 20) -> str:
     return (", ".join(codes[:most]) or "none") + more
 
 
-def detect(text: str, allowed: Sequence[str]) -> str:
-    """The language of a text, among those allowed. Raises InputError where it cannot be told.
+@dataclass(frozen=True)
+class Detected:
+    """A language, as a BCP-47 code, and how probable it is (0-1)."""
+
+    code: str
+    probability: float
+
+
+def told(text: str, allowed: Sequence[str]) -> Detected:
+    """The likeliest language of a text, among those allowed. Raises InputError for a text without letters.
 
     Method: py3langid, the maintained fork of langid.py (Lui and Baldwin, ACL 2012).
     """
     if not any(character.isalpha() for character in text):
         raise InputError("the text has no letters to tell its language by", code="no-language", hint="give --from")
-    code, score = _identifier(tuple(sorted(allowed))).classify(text[:4000])
-    if float(score) < CERTAIN:
+    code, score = _identifier(tuple(sorted(set(allowed)))).classify(text[:4000])
+    return Detected(_macro(str(code)), float(score))
+
+
+def likely(text: str, allowed: Sequence[str]) -> dict[str, float]:
+    """The probability of each language that a text may be in, the likeliest first."""
+    ranked = _identifier(tuple(sorted(set(allowed)))).rank(text[:4000])
+    return {_macro(str(code)): float(score) for code, score in ranked}
+
+
+def detect(text: str, allowed: Sequence[str]) -> str:
+    """The language of a text, among those allowed. Raises InputError where it cannot be told."""
+    found = told(text, allowed)
+    if found.probability < CERTAIN:
         raise InputError("cannot tell the text's language", code="no-language", hint="give --from")
-    return _macro(str(code))
+    return found.code
 
 
 @functools.lru_cache(maxsize=4)

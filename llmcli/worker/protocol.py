@@ -133,7 +133,8 @@ class Channel:
 def pack_run(run: RunOptions[Any]) -> Message:
     """What a run reads and writes as JSON values; paths are written as text."""
     return {"task": run.task, "source": asdict(run.source), "output": asdict(run.output),
-            "options": asdict(run.options), "combine": run.combine}  # fmt: skip
+            "options": asdict(run.options), "combine": run.combine,
+            "documents": run.documents}  # fmt: skip
 
 
 def unpack_run(packed: Mapping[str, Any]) -> RunOptions[Any]:
@@ -142,10 +143,11 @@ def unpack_run(packed: Mapping[str, Any]) -> RunOptions[Any]:
     source["input"] = [Path(path) for path in source["input"]]
     output["output"] = Path(output["output"]) if output["output"] else None
     options = tasks.get(packed["task"]).options(**packed["options"])
-    return RunOptions(packed["task"], InputOptions(**source), OutputOptions(**output), options, packed["combine"])
+    return RunOptions(packed["task"], InputOptions(**source), OutputOptions(**output), options, packed["combine"],
+                      packed["documents"])  # fmt: skip
 
 
-_RECORD = ("id", "text", "line", "where", "fields", "named", "seed", "argument", "shifts")
+_RECORD = ("id", "text", "line", "where", "fields", "named", "seed", "argument", "shifts", "part")
 
 
 def pack_record(record: Record) -> Message:

@@ -25,7 +25,7 @@ from llmcli import api
 from llmcli.models import store
 from llmcli.reports import unheard
 from llmcli.run.records import Record
-from llmcli.tasks import translate
+from llmcli.tasks import _translating
 from llmcli.text import prompts
 from tests.benchmarks import peers
 from tests.benchmarks.quality import score
@@ -155,7 +155,7 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
     def script() -> tuple[float, str]:
         found = []
         for row in sentences:
-            rendered = translate._prompt(prompts.of(run), row["text"], source="en", target="fr")
+            rendered = _translating.render(prompts.of(run), row["text"], source="en", target="fr")
             inputs = tokenizer(rendered.prefix + rendered.row, return_tensors="pt")
             made = model.generate(**inputs, num_beams=4, do_sample=False, max_new_tokens=64, stop_strings=["\n"],
                                   tokenizer=tokenizer)  # fmt: skip
@@ -171,7 +171,7 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
     plain = flags | {"rerank": False} | four
     others = {}
     if peers.ctranslate2():
-        prompt = [translate._prompt(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
+        prompt = [_translating.render(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
         translated = peers.Apart(peers.Generator, store.checkpoint(run.model, offline=False, report=unheard))
 
         def converted() -> tuple[float, str]:

@@ -97,7 +97,7 @@ def test_a_bad_line_is_an_error_row_in_its_place(cli, fake):
         (["generate"], ["text"]),
         (["classify", "--labels", "yes,no"], ["label", "score"]),
         (["summarize"], ["text", "method"]),
-        (["translate", "-t", "fr", "-f", "en"], ["text", "source", "target"]),
+        (["translate", "-t", "fr", "-f", "en"], ["text", "source", "target", "checks"]),
     ],
 )
 def test_json_keys(cli, fake, arguments, fields):

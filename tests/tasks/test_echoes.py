@@ -41,6 +41,9 @@ def test_translate_takes_another_beam_or_leaves_it(cli, fake, monkeypatch, beams
         "`code`",
         "{name}",
         "&nbsp;",
+        ">>> import httpx",
+        "$ ls -la",
+        "lese_datei() --x=y",
         'href="x">',
     ],
 )

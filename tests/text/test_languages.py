@@ -50,3 +50,27 @@ def test_a_wrong_name_is_one_error_with_the_nearest_right_one(name: str, hint: s
     assert raised.value.code == "bad-language"
     assert hint in raised.value.hint
     assert len(raised.value.line()) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [("zh-Hant", "zh-Hant"), ("pt-BR", "pt-BR"), ("pt_br", "pt-BR"), ("sr-Latn", "sr-Latn"), ("German", "de"),
+     ("fr", "fr"), ("Brazilian Portuguese", "pt-BR"), ("cmn", "zh"), ("zh-TW", "zh-TW")],
+)  # fmt: skip
+def test_script_and_region_are_kept(name: str, tag: str):
+    assert languages.tag(name) == tag
+
+
+@pytest.mark.parametrize(("tag", "known"), [("zh-Hant", "zh-Hant"), ("zh-TW", "zh-Hant"), ("pt-BR", "pt"), ("zh", "zh"),
+                                            ("zh-Hans", "zh-Hans"), ("zh-CN", "zh-Hans")])  # fmt: skip
+def test_where_the_model_tells_them_apart(tag: str, known: str):
+    codes = languages.codes(["zho_Hans", "zho_Hant", "por_Latn", "__fr__"])
+    assert codes["zh"] == codes["zh-Hans"] == "zho_Hans"
+    assert languages.variant(tag, codes) == known
+
+
+def test_each_language_has_a_probability():
+    assert languages.told("Der Hund schläft im Garten.", ["de", "en", "fr"]).code == "de"
+    likely = languages.likely("Der Hund schläft im Garten.", ["de", "en", "fr"])
+    assert next(iter(likely)) == "de"
+    assert sum(likely.values()) == pytest.approx(1, abs=1e-3)

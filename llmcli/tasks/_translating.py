@@ -1,0 +1,254 @@
+"""Sentences through a model: what must not change is carried over, and of its answers the soundest is taken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from llmcli.text import checks, languages, prompts
+from llmcli.text.checks import Fault, Pair
+from llmcli.text.echoes import Example, echoes
+from llmcli.text.glossary import Term
+from llmcli.text.inline import Sentence, Style, laid
+from llmcli.text.prompts import Rendered
+
+if TYPE_CHECKING:
+    from llmcli.config.run_config import AnyConfig
+    from llmcli.config.schemas import Prompt
+    from llmcli.pipelines.protocol import Completion, Model
+
+UNTRANSLATED = "untranslated"
+"""The finish reason of a sentence that is as it was."""
+LIGHT = frozenset({"brackets", "quotes", "end"})
+"""Checks that a sound translation may fail; the others count for more."""
+
+
+SEARCHED = 4
+"""Beams of a sentence whose greedy answer has grave faults."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A sentence to translate, and its language."""
+
+    sentence: Sentence
+    source: str
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A sentence's translation, what is wrong with it, and what the model made for it."""
+
+    text: str
+    faults: tuple[Fault, ...] = ()
+    made: tuple[Completion, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What is read back to choose among answers: a text that a model read, and its language."""
+
+    text: str
+    source: str
+
+
+@dataclass
+class Translator:
+    """Translates sentences to one language. ``terms`` are those of the glossary, ``keep`` what stays as it is."""
+
+    model: Model
+    config: AnyConfig
+    target: str
+    rerank: bool = False
+    keep: re.Pattern[str] | None = None
+    terms: Sequence[Term] = field(default=())
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Translated]:
+        """One translation a sentence, in order.
+
+        A ladder: marks are shown as brackets and names, and counted in the answers; where no answer has them all, the
+        bare sentence is translated, and marks are put around the same words; at last, what stands between nouns that
+        are not carried is translated by itself. Marks that find no place are left out, and it is reported.
+        """
+        found: dict[int, Translated] = {}
+        for rung in (self._with_brackets, self._bare, self._apart):
+            left = [place for place in range(len(jobs)) if place not in found]
+            if rung == self._bare:  # a model may copy what has brackets
+                left = [place for place in range(len(jobs)) if place not in found or _grave(found[place])]
+            for place, translated in zip(left, rung([jobs[place] for place in left]), strict=True):
+                if translated is not None and (place not in found or _sounder(translated, found[place])):
+                    found[place] = translated
+        return [found.get(place) or _nothing(job) for place, job in enumerate(jobs)]
+
+    def _with_brackets(self, jobs: Sequence[Job]) -> list[Translated | None]:
+        """Where a greedy answer has grave faults, beams are searched for a sounder one."""
+        wordings = [Wording(job.sentence.shown(Style.BRACKETS), job.source) for job in jobs]
+        answers = [self._restored(job, some) for job, some in zip(jobs, self._beams(wordings), strict=True)]
+        generation = self.config.generation
+        if (generation.num_beams or 1) > 1 or generation.sampled:
+            return answers
+        again = [place for place, answer in enumerate(answers) if answer is None or _grave(answer)]
+        beams = self._beams([wordings[place] for place in again], search=SEARCHED)
+        for place, some in zip(again, beams, strict=True):
+            sounder = self._restored(jobs[place], some)
+            before = answers[place]
+            if sounder is not None and (before is None or _sounder(sounder, before)):
+                answers[place] = sounder
+        return answers
+
+    def _restored(self, job: Job, beams: Sequence[Completion]) -> Translated | None:
+        return self._soundest(job, [(job.sentence.restored(beam.text.strip(), Style.BRACKETS), beam) for beam in beams])
+
+    def _bare(self, jobs: Sequence[Job]) -> list[Translated | None]:
+        """Of sentences with marks around words: the bare sentence, and what is within each mark by itself."""
+        wordings: list[Wording] = []
+        for job in jobs:
+            if job.sentence.pairs:
+                wordings.append(Wording(job.sentence.shown(Style.BARE), job.source))
+                wordings += [Wording(text, job.source) for text in job.sentence.phrases]
+        beams = iter(self._beams(wordings))
+        return [self._laid(job, beams) if job.sentence.pairs else None for job in jobs]
+
+    def _laid(self, job: Job, beams: Any) -> Translated | None:
+        answers: list[Completion] = next(beams)
+        phrases = {
+            place: [text, *(beam.text.strip() for beam in next(beams))]
+            for place, text in enumerate(job.sentence.phrases)
+        }
+        made = []
+        for answer in answers:
+            found = laid(job.sentence, answer.text.strip(), phrases)
+            made.append((found.text if found else None, answer))
+        return self._soundest(job, made)
+
+    def _apart(self, jobs: Sequence[Job]) -> list[Translated | None]:
+        """What stands between nouns, each by itself. Marks around words are left out."""
+        beams = iter(self._beams([Wording(piece.strip(), job.source) for job in jobs for piece in job.sentence.between
+                                  if _worded(piece) and job.sentence.nouns]))  # fmt: skip
+        made: list[Translated | None] = []
+        for job in jobs:
+            if not job.sentence.nouns:
+                made.append(None)
+                continue
+            texts, used = [], []
+            for piece, noun in zip(job.sentence.between, [*job.sentence.nouns, None], strict=True):
+                text = piece
+                if _worded(piece):
+                    used.append(next(beams)[0])
+                    lead, tail = piece[: len(piece) - len(piece.lstrip())], piece[len(piece.rstrip()) :]
+                    text = lead + used[-1].text.strip() + tail
+                texts += [job.sentence.spelled(text), noun.raw if noun else ""]
+            text = "".join(texts)
+            made.append(Translated(text, tuple(self._faults(job, text, used)), tuple(used)))
+        return made
+
+    def _soundest(self, job: Job, answers: Iterable[tuple[str | None, Completion]]) -> Translated | None:
+        """The first of the answers with the fewest faults; None where none has carried the marks."""
+        best: tuple[tuple[int, int, int], Translated] | None = None
+        for rank, (text, completion) in enumerate(answers):
+            if text is None or (not text.strip() and job.sentence.text.strip()):
+                continue
+            faults = tuple(self._faults(job, text, [completion]))
+            light = sum(fault.check in LIGHT for fault in faults)
+            key = (len(faults) - light, light, rank)
+            if best is None or key < best[0]:
+                best = key, Translated(text, faults, (completion,))
+            if not faults:
+                break
+        return best[1] if best else None
+
+    def _faults(self, job: Job, text: str, used: Sequence[Completion]) -> list[Fault]:
+        if any(completion.finish_reason == UNTRANSLATED for completion in used):
+            return [Fault("echo", "the model had no translation of its own")]
+        sentence = job.sentence
+        return checks.check(Pair(sentence.text, text, job.source, languages.base(self.target), sentence.syntax,
+                                 self.keep, self.terms))  # fmt: skip
+
+    def _beams(self, wordings: Sequence[Wording], *, search: int = 0) -> list[list[Completion]]:
+        """The answers to each wording, best first: none is a piece of the prompt's examples. Equal ones are asked once.
+
+        Where all are, the one that is given is the wording itself, with the finish reason ``untranslated``. ``search``:
+        so many beams, whatever the settings say.
+        """
+        asked = list(dict.fromkeys(wordings))
+        if not asked:
+            return []
+        prompt, generation = prompts.of(self.config), self.config.generation
+        if generation.max_new_tokens is None and self.config.model.facts.shared_window:
+            longest = max(self.model.count(wording.text) for wording in asked)
+            generation = generation.model_copy(update={"max_new_tokens": 2 * longest + 32})
+        if search:
+            generation = generation.model_copy(update={"num_beams": search})
+        several = (generation.num_beams or 1) > 1 and not generation.sampled
+        if several:
+            generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
+        rows = [self._prompt(prompt, each.text, source=each.source, target=self.target) for each in asked]
+        beams = [
+            [beam for beam in completions if not self._echoes(beam, wording, prompt)]
+            or [replace(completions[0], text=wording.text, finish_reason=UNTRANSLATED)]
+            for wording, completions in zip(asked, self.model.complete(rows, generation), strict=True)
+        ]
+        instructed = self.config.model.facts.instructed and prompt.style == "completion"
+        if self.rerank and several and instructed:
+            beams = self._reranked(prompt, asked, beams)
+        answers = dict(zip(asked, beams, strict=True))
+        return [answers[wording] for wording in wordings]
+
+    def _echoes(self, beam: Completion, wording: Wording, prompt: Prompt) -> bool:
+        shots = (Example(shot[wording.source], shot[languages.base(self.target)]) for shot in
+                 _shots(prompt, wording.source, languages.base(self.target)))  # fmt: skip
+        return echoes(beam.text, source=wording.text, examples=shots)
+
+    def _reranked(
+        self, prompt: Prompt, wordings: Sequence[Wording], beams: list[list[Completion]]
+    ) -> list[list[Completion]]:
+        """The beams y of each sentence x by log P(y|x)/|y| + log P(x|y)/|x|, best first.
+
+        Noisy-channel reranking: Yee et al., "Simple and Effective Noisy Channel Modeling for NMT" (EMNLP 2019).
+        """
+        pairs = [(place, beam) for place, row in enumerate(beams) for beam in row if beam.text.strip()]
+        back = [self._prompt(prompt, beam.text.strip(), source=self.target, target=wordings[place].source)
+                for place, beam in pairs]  # fmt: skip
+        scores = self.model.likelihood(back, [f" {wordings[place].text}" for place, _ in pairs])
+        ranked: list[list[tuple[float, Completion]]] = [[] for _ in beams]
+        for (place, beam), score in zip(pairs, scores, strict=True):
+            ranked[place].append((beam.score + score, beam))
+        return [
+            [beam for _, beam in sorted(scored, key=lambda item: -item[0])] or row[:1]
+            for scored, row in zip(ranked, beams, strict=True)
+        ]
+
+    def _prompt(self, prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
+        return render(prompt, sentence, source=source, target=target)
+
+
+def _grave(translated: Translated) -> list[Fault]:
+    return [fault for fault in translated.faults if fault.check not in LIGHT]
+
+
+def _sounder(one: Translated, other: Translated) -> bool:
+    return len(_grave(one)) < len(_grave(other))
+
+
+def _nothing(job: Job) -> Translated:
+    """A sentence that the model has nothing to say for: it stays as it is."""
+    return Translated(job.sentence.text, (Fault("empty", "there is no translation: it is as it was"),))
+
+
+def render(prompt: Prompt, sentence: str, *, source: str, target: str) -> Rendered:
+    """The prompt of a sentence: examples are parallel sentences, of which those in both languages are shown."""
+    one, other = languages.base(source), languages.base(target)
+    shots = [{"text": shot[one], "answer": shot[other]} for shot in _shots(prompt, one, other)]
+    names = {"source": languages.name(source), "target": languages.name(target)}
+    rendered = prompts.render(prompt.model_copy(update={"examples": shots}), sentence, variables=names)
+    return replace(rendered, source=source, target=target)
+
+
+def _shots(prompt: Prompt, source: str, target: str) -> list[dict[str, str]]:
+    return [shot for shot in prompt.examples if source in shot and target in shot]
+
+
+def _worded(piece: str) -> bool:
+    return any(character.isalpha() for character in piece)
