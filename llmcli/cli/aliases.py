@@ -99,4 +99,5 @@ def _existing(name: str) -> str:
 
     name = chosen.load().aliases.get(name, name)
     model = names.find(name)
-    return name if names.named(name) or model.source.path is None else str(model.source.path)
+    path = model.trained or model.source.path
+    return name if names.named(name) or path is None else str(path)

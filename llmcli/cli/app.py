@@ -58,6 +58,9 @@ def _listed() -> None:
 
 
 GROUPS = {
+    "train": ("llmcli.cli.train", "Train a model on labelled rows."),
+    "evaluate": ("llmcli.cli.evaluate", "Score a model on labelled rows."),
+    "compare": ("llmcli.cli.compare", "Compare models on labelled rows."),
     "models": ("llmcli.cli.models", "List, fetch, check and name models."),
     "config": ("llmcli.cli.config", "Show the configuration."),
     "worker": ("llmcli.cli.worker", "Keep models loaded between commands."),

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, get_type_hints
 
 from typer import Argument, Option
 
 
-def flatten(work: Callable[[dict[str, Any]], Any], groups: Sequence[type[Any]]) -> Callable[..., Any]:
-    """A function with one parameter for each field of ``groups`` (dataclasses); ``work`` gets the values by name."""
+def flatten(
+    work: Callable[[dict[str, Any]], Any], groups: Sequence[type[Any]], *, without: Collection[str] = ()
+) -> Callable[..., Any]:
+    """A function with one parameter for each field of ``groups`` (dataclasses); ``work`` gets the values by name.
+
+    A name that two groups have is the first one's; those in ``without`` are left out.
+    """
     names = {"Argument": Argument, "Option": Option}  # the groups' modules do without importing them
-    parameters = []
+    parameters: dict[str, inspect.Parameter] = {}
     for group in groups:
         hints = get_type_hints(group, localns=names, include_extras=True)
         for item in fields(group):
-            default = [] if item.default is MISSING else item.default
+            if item.name in without or item.name in parameters:
+                continue
+            default = item.default if item.default is not MISSING else inspect.Parameter.empty
+            default = [] if item.default_factory is not MISSING else default
             kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(inspect.Parameter(item.name, kind, default=default, annotation=hints[item.name]))
+            made = inspect.Parameter(item.name, kind, default=default, annotation=hints[item.name])
+            parameters[item.name] = made
 
     def flat(**values: Any) -> Any:
         return work(values)
 
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    flat.__signature__ = inspect.Signature([*parameters.values()])  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters.values()}
     return flat

@@ -76,7 +76,7 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
     from llmcli.models import describing, manifest, names, pairs, store
 
     model = describing.describe(pairs.fill(names.find(name), source="auto", target=""))
-    folder = store.folder(model.source, name=model.name)
+    folder = store.folder(model.source, name=model.stored)
     if folder is None:
         raise UsageError(f"{name} is a folder of yours: nothing to pull")
     with progress.preparing({"quiet": quiet}) as report:
@@ -104,7 +104,7 @@ def verify(name: Annotated[str | None, typer.Argument(help="A model; all that ar
 
 @app.command()
 def remove(name: Name) -> None:
-    """Delete a stored model. A folder of your own is never touched.
+    """Delete a stored model, or what `llmcli train` wrote. Any other folder of your own is never touched.
 
     Example: llmcli models remove gpt2
     """
@@ -116,7 +116,10 @@ def remove(name: Name) -> None:
         raise ModelError(f"{name} is not here", code="not-pulled")
     size, facts = listing.disk_use(folder), manifest.read(folder) or {}
     try:
-        shutil.rmtree(folder)
+        if "trained" in facts:
+            manifest.discard(folder)
+        else:
+            shutil.rmtree(folder)
         Path(f"{folder}.lock").unlink(missing_ok=True)
         if "repo" in facts:
             small_files.remove(HubSource(repo=facts["repo"], revision=facts["revision"]))
@@ -159,6 +162,8 @@ def add(
         raise UsageError(f"{target} is there already", hint="give another --name, or edit it")
     said = {"name": name, "pipeline": model.pipeline} | ({"chat": model.chat} if model.pipeline == "causal" else {})
     values = said | model.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude={"name"})
+    if model.trained is not None:
+        values = {"name": name, "source": {"path": str(model.trained)}}  # its own file says all
     chosen.write(target, _HEAD + yaml.safe_dump(values, sort_keys=False, allow_unicode=True) + _TAIL)
     put(str(target))
 
@@ -179,7 +184,9 @@ def _place(name: str) -> Path:
     if label is not None:
         return label
     model = names.find(name)
-    folder = None if pairs.template(model) else store.folder(model.source, name=model.name)
+    if model.trained is not None:
+        return model.trained
+    folder = None if pairs.template(model) else store.folder(model.source, name=model.stored)
     if folder is None:
         raise ModelError(f"no stored model {name}", code="no-model", hint="llmcli models list")
     return folder

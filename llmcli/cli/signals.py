@@ -93,6 +93,39 @@ class Patience:
         die(_heard[0])
 
 
+class Stopping:
+    """A context in which the first signal asks a long work to end with what it has; the second ends the program.
+
+    Before the work has asked whether it is to end, it has nothing yet: then the first one ends the program. It ends by
+    the signal all the same, once the work is done: see :func:`settle`.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._patient = quiet, False
+
+    def __enter__(self) -> Stopping:
+        for number in ENDING:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end_at_once()
+
+    def asked(self) -> bool:
+        """Whether it is to end."""
+        self._patient = True
+        return bool(_heard)
+
+    def _hear(self, number: int, frame: object) -> None:
+        end_at_once()  # the next one is not waited for
+        _heard.append(signal.Signals(number))
+        if not self._patient:
+            die(_heard[0])
+        if not self._quiet:
+            _write("llmcli: ending with the best so far; once more: at once")
+
+
 def _write(line: str) -> None:
     """A line on stderr, past Python's buffer: the program may be just writing into that."""
     import contextlib

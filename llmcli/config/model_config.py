@@ -114,6 +114,12 @@ class ModelConfig(Strict):
     """How much is fetched, for people."""
     source: Source
     """Where its weights are."""
+    trained: Path | None = None
+    """The folder of what `llmcli train` made of these weights: an adapter, a probe, or settings alone."""
+    base: str = ""
+    """What it was trained on: the name under which the store has these weights."""
+    base_weights: str = ""
+    """What tells the weights that it was trained on from others of that name: it is refused on others."""
     pipeline: Pipeline = "causal"
     """What sort of model it is."""
     chat: bool = False
@@ -142,6 +148,11 @@ class ModelConfig(Strict):
     """How it writes, in all tasks."""
     tasks: dict[str, Settings] = Field(default_factory=dict)
     """Settings for single tasks with this model, by task; they win over the task's own file."""
+
+    @property
+    def stored(self) -> str:
+        """What the store calls its weights."""
+        return self.base or self.name
 
     @property
     def sources(self) -> list[str]:

@@ -6,23 +6,46 @@ import os
 from pathlib import Path
 from typing import Any
 
-from llmcli.errors import UsageError
+from llmcli.errors import OutOfMemory, UsageError
 
 
 def pick(name: str | None) -> str:
-    """``auto``: CUDA, else MPS, else the CPU. Raises UsageError for a device that is not there."""
+    """``auto``: CUDA, else MPS, else the CPU. Of several CUDA devices the one with the most free memory.
+
+    Raises UsageError for a device that is not there or that cannot be used, OutOfMemory for one that is full.
+    """
     import torch
 
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name in (None, "auto"):
-        return "cuda" if cuda else "mps" if mps else "cpu"
+        name = "cuda" if cuda else "mps" if mps else "cpu"
     assert name is not None
     if (name.startswith("cuda") and not cuda) or (name == "mps" and not mps):
         raise UsageError(f"no {name} device on this machine", hint="use --device cpu")
     if name.startswith("cuda:") and int(name.removeprefix("cuda:")) >= (devices := torch.cuda.device_count()):
         raise UsageError(f"no {name} device on this machine: it has {devices}, and they count from 0",
                          hint="use --device cuda")  # fmt: skip
-    return name
+    return _usable(name) if name.startswith("cuda") else name
+
+
+def _usable(name: str) -> str:
+    """A CUDA device that has memory to give."""
+    import torch
+
+    count = torch.cuda.device_count()
+    names = [f"cuda:{number}" for number in range(count)] if name == "cuda" and count > 1 else [name]
+    free: dict[str, int] = {}
+    why = ""
+    for one in names:
+        try:
+            free[one] = int(torch.cuda.mem_get_info(one)[0])
+        except RuntimeError as error:  # another process has it for itself, or all of its memory
+            why = str(error).partition("\n")[0]
+    if free:
+        return max(free, key=lambda one: free[one])
+    if "out of memory" in why:
+        raise OutOfMemory(f"{name} has no memory left", hint="free some, or use --device cpu")
+    raise UsageError(f"{name} cannot be used: {why}", code="busy-device", hint="use --device cpu")
 
 
 def dtype(name: str | None, device: str) -> Any:

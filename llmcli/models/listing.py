@@ -66,6 +66,7 @@ def described(model: ModelConfig) -> dict[str, str]:
         "tasks": model.abilities.removeprefix("do "),
         "languages": "not told" if not model.targets else read if read == written else f"{read} to {written}",
         "licence": f"{licence.name} {licence.url} {licence.notice}".rstrip() if licence else "not told",
+        "trained on": model.base,
         "origin": values["origin"],
         "commit": values["commit"] or "",
         "folder": values["folder"] or "",
@@ -117,8 +118,10 @@ def _folder(model: ModelConfig) -> Path | None:
     """Where its checkpoint is, or would be; None for a template of many."""
     if pairs.template(model):
         return None
+    if model.trained is not None:
+        return model.trained
     try:
-        return store.folder(model.source, name=model.name) or model.source.path
+        return store.folder(model.source, name=model.stored) or model.source.path
     except ModelError:  # a GGUF file that is gone
         return None
 
@@ -136,6 +139,8 @@ def _listed(model: ModelConfig, folder: Path | None = None) -> Listed:
 
 def _disk(source: Source, folder: Path | None) -> int | None:
     """The bytes of a checkpoint that is here: in the store, whole, or with the user, what is in the store beside it."""
+    if folder is not None and "trained" in (manifest.read(folder) or {}):
+        return disk_use(folder)
     whole = {folder} if folder is not None and manifest.read(folder) else set()
     if source.path is not None and (source.path.is_file() or (source.path / "config.json").is_file()):
         whole |= {source.path}

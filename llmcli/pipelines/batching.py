@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from llmcli import reports
@@ -33,16 +34,57 @@ def plan(lengths: Sequence[int], *, rows: int, tokens: int, padded: bool = True)
         yield batch
 
 
+GAIN = 1.1
+"""What twice as many rows must be worth, in tokens a second, to stay with them."""
+LOOKS = 2
+"""Batches of a size that are measured: the first one of a size prepares what later ones find ready."""
+
+
 @dataclass
 class Budget:
-    """The most rows and padded tokens of a batch. What ran out of memory once is not tried again."""
+    """The most rows and padded tokens of a batch. What ran out of memory once is not tried again.
+
+    ``most``: rows up to which it grows, twofold each time, while that is quicker. ``holds``: tokens that the caches of
+    texts that are written may hold together; where there is none, ``tokens`` counts those of the prompts alone.
+    """
 
     rows: int
     tokens: int
+    most: int = 0
+    holds: int = 0
+    _speeds: dict[int, list[float]] = field(default_factory=dict)
+
+    @property
+    def read(self) -> int:
+        """The most tokens that are read in a pass."""
+        return self.tokens
 
     def shrink(self, rows: int, tokens: int) -> None:
         """Remember that so large a batch did not fit."""
         self.rows, self.tokens = max(min(self.rows, rows // 2), 1), max(min(self.tokens, tokens // 2), 1)
+        self.most, self.holds = self.rows, self.holds and max(min(self.holds, tokens // 2), 1)
+
+    def measured(self, rows: int, tokens: int, seconds: float) -> None:
+        """Grow, or go back, by what a batch of that many rows took."""
+        if rows != self.rows or rows >= self.most:
+            return
+        found = self._speeds.setdefault(rows, [])
+        found.append(tokens / max(seconds, 1e-9))
+        if len(found) < LOOKS:
+            return
+        before = self._speeds.get(rows // 2)
+        if before is not None and max(found) < GAIN * max(before):
+            self.rows = self.most = rows // 2
+        else:
+            self.rows = min(2 * rows, self.most)
+
+    def slots(self, size: int, most: int, each: int) -> int:
+        """How many prompts of ``size`` tokens are completed together, each in ``each`` texts of ``most`` tokens."""
+        if not self.holds:
+            return max(min(self.rows // each, self.tokens // max(size, 1)), 1)
+        # A power of two: slots are made so many at a time.
+        fit = 1 << max((self.holds // (size + most)).bit_length() - 1, 0)
+        return max(min(self.rows, fit) // each, 1)
 
 
 def run(
@@ -64,6 +106,7 @@ def run(
         sizes = [lengths[index] for index in waiting]
         for places in plan(sizes, rows=budget.rows, tokens=budget.tokens, padded=padded):
             batch = [waiting[place] for place in places]
+            begin = time.perf_counter()
             try:
                 found = work([items[index] for index in batch])
             except (RuntimeError, MemoryError) as error:
@@ -71,8 +114,38 @@ def run(
                 break  # and plan what is left anew
             results.update(zip(batch, found, strict=True))
             reports.tell(stage, len(results) / len(items))
+            rows = budget.rows
+            budget.measured(len(batch), sum(lengths[index] for index in batch), time.perf_counter() - begin)
+            if budget.rows != rows:
+                break
         waiting = [index for index in waiting if index not in results]
     return [results[index] for index in range(len(items))]
+
+
+Write = Callable[[list[int], Callable[[int], None], int], None]
+"""Writes the texts of rows, whose numbers are given, so many at once, and says which row is done."""
+
+
+def flow(lengths: Mapping[int, int], work: Write, *, budget: Budget, each: int, most: int) -> None:
+    """Have rows written, the longest first, in runs that hold as many as fit the longest of the run.
+
+    Raises OutOfMemory where memory runs out for one row alone.
+    """
+    waiting = sorted(lengths, key=lambda place: (-lengths[place], place))
+    while waiting:
+        longest = lengths[waiting[0]]
+        slots = budget.slots(longest, most, each)
+        # Where twice as many of the rest would fit, they make a run of their own.
+        part = [place for place in waiting if budget.slots(lengths[place], most, each) < 2 * slots] or waiting
+        left, begin = set(part), time.perf_counter()
+        try:
+            work(part, left.discard, min(slots, len(part)) * each)
+        except (RuntimeError, MemoryError) as error:
+            rows = min(slots, len(left))
+            _shrink(budget, [longest + most if budget.holds else longest] * rows, error)
+        else:
+            budget.measured(min(slots, len(part)), len(part), time.perf_counter() - begin)
+        waiting = [place for place in waiting if place in left or place not in part]
 
 
 def _shrink(budget: Budget, lengths: Sequence[int], error: Exception) -> None:

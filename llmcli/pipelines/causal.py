@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -14,8 +16,8 @@ from llmcli.pipelines import batching, embedding, scores
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.choice import Choices
-from llmcli.pipelines.completion import Completions
-from llmcli.pipelines.extraction import Extraction
+from llmcli.pipelines.completion import Asked, Completions
+from llmcli.pipelines.extraction import STARTS, Extraction, Query
 from llmcli.pipelines.fast import known
 from llmcli.pipelines.fast.prefix import Kept, reader
 from llmcli.pipelines.protocol import Choice, Completion, Embedding, Emit, Span
@@ -41,6 +43,7 @@ class CausalModel(HeadModel):
         self._completions = Completions(model, encoder, self._prefixes)
         self._choices = Choices(self._reader)
         self._extraction = Extraction(encoder, self._reader)
+        self._budgets: dict[int, Budget] = {}
 
     def size(self, prompt: Rendered) -> int:
         """See Model."""
@@ -49,28 +52,70 @@ class CausalModel(HeadModel):
     def complete(
         self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
     ) -> list[list[Completion]]:
-        """See Model. Sampled rows run one by one, each from its own seed: no row depends on its neighbours."""
-        budget = Budget(1, self._budget.tokens) if generation.sampled or emit else self._budget
-        asked = self._completions.asked(generation, emit)
-        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        """See Model. No row depends on its neighbours: each is drawn from its own seed."""
+        encoded = self.encoder.prompts(prompts)
+        seeds = [generation.seed if prompt.seed is None else prompt.seed for prompt in prompts]
         if len(encoded) == 1 and self._prefixes is not None:
             encoded = [self._prefixes.resumed(encoded[0])]
-
-        def work(batch: list[Encoded]) -> list[list[Completion]]:
-            return self._completions(batch, asked)
-
-        found = self._batches(encoded, work, budget=budget, stage=WRITING,
-                              padded=self._completions.padded(asked))  # fmt: skip
+        asked = self._completions.asked(generation, emit)
+        found = (self._flowing if self._completions.flows(asked) else self._batched)(encoded, seeds, asked)
         if self._prefixes is not None:
             self._prefixes.forget()
         return found
+
+    def _flowing(self, encoded: list[Encoded], seeds: list[int | None], asked: Asked) -> list[list[Completion]]:
+        """Rows join a batch as others leave it; where pieces of a text are heard, each is written by itself."""
+        each, most = asked.config.num_return_sequences, asked.config.max_new_tokens
+        found: list[list[Completion]] = [[] for _ in encoded]
+        for prefix in dict.fromkeys(item.prefix for item in encoded):
+            group = [place for place, item in enumerate(encoded) if item.prefix == prefix]
+
+            def work(part: list[int], done: Callable[[int], None], at_once: int) -> None:
+                def made(place: int, completion: Completion) -> None:
+                    found[part[place]].append(completion)
+                    if len(found[part[place]]) == each:
+                        done(part[place])
+                        reports.tell(WRITING, sum(map(bool, found)) / len(found))
+
+                for place in part:
+                    found[place].clear()
+                rows, own = [encoded[place] for place in part], [seeds[place] for place in part]
+                self._completions.flow(rows, own, asked, made, at_once=at_once, tokens=self._budget.read)
+
+            budget = self._budget if asked.emit is None else Budget(1, self._budget.tokens)
+            lengths = {place: len(encoded[place].row) for place in group}
+            batching.flow(lengths, work, budget=budget, each=each, most=most)
+        return found
+
+    def _batched(self, encoded: list[Encoded], seeds: list[int | None], asked: Asked) -> list[list[Completion]]:
+        """One batch after the other; sampled rows one by one."""
+
+        def work(batch: list[Encoded], asked: Asked = asked) -> list[list[Completion]]:
+            return self._completions(batch, asked)
+
+        alone = Budget(1, self._budget.tokens)
+        if asked.config.do_sample:
+            return [self._batches([item], partial(work, asked=replace(asked, seed=seed)), budget=alone)[0]
+                    for item, seed in zip(encoded, seeds, strict=True)]  # fmt: skip
+        budget = alone if asked.emit else self._shared(asked.config.num_beams)
+        return self._batches(encoded, work, budget=budget, stage=WRITING,
+                             padded=self._completions.padded(asked))  # fmt: skip
+
+    def _shared(self, each: int) -> Budget:
+        """The budget of rows that are ``each`` rows of a batch, on a GPU; elsewhere the usual one."""
+        if not self._budget.most or each < 2:
+            return self._budget
+        if each not in self._budgets:
+            most = max(self._budget.most // each, 1)
+            self._budgets[each] = Budget(min(self._budget.rows, most), max(self._budget.tokens // each, 1), most=most)
+        return self._budgets[each]
 
     def choose(
         self, prompts: Sequence[Rendered], labels: Mapping[str, Sequence[str]], *, multi: bool = False
     ) -> list[Choice]:
         """See Model."""
         words = {name: [tuple(self.encoder.ids(word)) for word in group] for name, group in labels.items()}
-        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        encoded = self.encoder.prompts(prompts)
 
         def work(batch: list[Encoded]) -> list[Choice]:
             return self._choices.choose(batch, words, multi=multi)
@@ -95,18 +140,24 @@ class CausalModel(HeadModel):
     def spans(
         self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
     ) -> list[Span]:
-        """See Model. Each prompt is a batch of its own: its likeliest answers are the rows."""
+        """See Model. On a CPU each prompt is a batch of its own: its likeliest answers are the rows."""
         if not self.encoder.tokenizer.is_fast:
             raise ModelError("its tokenizer does not tell where tokens stand in the text", code="bad-model")
-        found = []
-        for prompt, (question, context) in zip(prompts, pairs, strict=True):
-            found.append(self._extraction(self.encoder.prompt(prompt), context, question=question, ending=ending))
-            reports.tell(READING, len(found) / len(pairs))
-        return found
+        encoded = self.encoder.prompts(prompts)
+        asked = dict(zip(map(id, encoded), pairs, strict=True))
+
+        def work(batch: list[Encoded]) -> list[Span]:
+            texts = [asked[id(prompt)] for prompt in batch]
+            queries = [Query(prompt, context, question)
+                       for prompt, (question, context) in zip(batch, texts, strict=True)]  # fmt: skip
+            return self._extraction(queries, ending=ending)
+
+        budget = self._shared(STARTS) if self._budget.most else Budget(1, self._budget.tokens)
+        return self._batches(encoded, work, budget=budget, stage=READING)
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""
-        encoded = [self.encoder.prompt(prompt) for prompt in prompts]
+        encoded = self.encoder.prompts(prompts)
         tails = [len(self.encoder.ids(answer)) for answer in answers]
         full = [
             Encoded(item.prefix, (*item.row, *self.encoder.ids(answer)))

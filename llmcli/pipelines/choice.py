@@ -59,13 +59,11 @@ class Choices:
             found = self._reader.head.some(last, tree.nodes[()])[:, None]
         likelihoods = tree.log_likelihoods(found, flat)
         check_finite(likelihoods)
-        choices = []
-        for row, prompt in zip(likelihoods, prompts, strict=True):
-            groups = torch.split(row, [len(group) for group in words.values()])
-            totals = torch.stack([group.logsumexp(0) for group in groups])
-            p = totals.exp() if multi else totals.softmax(0)
-            choices.append(Choice(dict(zip(words, p.tolist(), strict=True)), len(prompt)))
-        return choices
+        groups = torch.split(likelihoods, [len(group) for group in words.values()], dim=1)
+        totals = torch.stack([group.logsumexp(1) for group in groups], dim=1)
+        p = totals.exp() if multi else totals.softmax(1)
+        return [Choice(dict(zip(words, row, strict=True)), len(prompt))
+                for row, prompt in zip(p.tolist(), prompts, strict=True)]  # fmt: skip
 
     @torch.inference_mode()
     def likelihood(self, prompts: Sequence[Encoded], tails: Sequence[int]) -> list[float]:

@@ -11,6 +11,7 @@ from transformers import TextClassificationPipeline
 from llmcli.errors import GenerationError, ModelError
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.protocol import Choice
+from llmcli.pipelines.stopping import not_finite
 from llmcli.text.prompts import Rendered
 
 Pair = dict[str, str]
@@ -55,5 +56,5 @@ class ClassificationModel(HeadModel):
 
 def _finite(scores: dict[str, float]) -> dict[str, float]:
     if not all(map(math.isfinite, scores.values())):
-        raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+        raise not_finite()
     return scores

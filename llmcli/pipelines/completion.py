@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from transformers import DynamicCache, GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
-from llmcli.pipelines.fast import known
-from llmcli.pipelines.fast.beams import BeamSearch, Rules
+from llmcli.pipelines.fast import drawing, graphs, known
+from llmcli.pipelines.fast.beams import BeamSearch, Rules, growing
+from llmcli.pipelines.fast.decoding import Decoder, Limits, Text
 from llmcli.pipelines.fast.prefix import PrefixCache
+from llmcli.pipelines.fast.replayed import Replayed
 from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoded, Encoder
@@ -23,9 +24,7 @@ from llmcli.pipelines.tokens import Encoded, Encoder
 DEFAULT_MAX_NEW_TOKENS = 256
 NEVER = -1e9
 """The score of a text that is none."""
-STEPS = 16
-"""Tokens that a batch makes between two looks at which rows have ended."""
-Text = tuple[float, list[int]]
+Made = tuple[float, list[int]]
 """A score and the tokens."""
 
 
@@ -51,6 +50,10 @@ class Completions:
 
     def __init__(self, model: Any, encoder: Encoder, prefixes: PrefixCache | None) -> None:
         self._model, self._encoder, self._prefixes = model, encoder, prefixes
+        self._decoder = Decoder(model, encoder, prefixes) if prefixes is not None else None
+        self._search: BeamSearch | None = None
+        if prefixes is not None:
+            self._search = BeamSearch(encoder, Replayed(prefixes) if graphs.used(model) else growing(prefixes))
 
     def asked(self, generation: Generation, emit: Emit | None = None) -> Asked:
         """The settings given, and the checkpoint's own where they say nothing."""
@@ -87,20 +90,46 @@ class Completions:
         if asked.config.do_sample and asked.seed is not None:
             torch.manual_seed(asked.seed)
         if quick and known.searched(asked.settings):
-            texts = self._searched(rows, ids, mask, asked)
-        elif quick and len(rows) > 1 and set(asked.settings) <= known.SHRINKING:
-            texts = self._shrinking(ids, mask, asked, self._extra(rows, ids, asked))
+            texts = self._searched(rows, asked)
         else:
             made = self._generate(ids, mask, config, self._extra(rows, ids, asked, quick=quick))
             tokens = made.sequences[:, ids.shape[1] :].tolist()
             scores = made.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(tokens)
             texts = list(zip(scores, tokens, strict=True))
-        cut = [finish(self._encoder, tokens, ends=set(asked.ends), stop=asked.stop) for _, tokens in texts]
-        found = [
-            Completion(text, len(rows[place // each]), tokens, reason, score)
-            for place, ((text, tokens, reason), (score, _)) in enumerate(zip(cut, texts, strict=True))
-        ]
+        found = [self._completion(rows[place // each], *text, asked) for place, text in enumerate(texts)]
         return [found[place : place + each] for place in range(0, len(found), each)]
+
+    def _completion(self, row: Encoded, score: float, tokens: list[int], asked: Asked) -> Completion:
+        text, size, reason = finish(self._encoder, tokens, ends=set(asked.ends), stop=asked.stop)
+        return Completion(text, len(row), size, reason, score)
+
+    def flows(self, asked: Asked) -> bool:
+        """Whether rows may join and leave a batch: see :meth:`flow`."""
+        known_here = set(asked.settings) <= drawing.SETTINGS
+        return (
+            self._decoder is not None
+            and known_here
+            and (asked.config.do_sample or asked.config.num_return_sequences == 1)
+        )
+
+    def flow(
+        self, rows: Sequence[Encoded], seeds: Sequence[int | None], asked: Asked,
+        done: Callable[[int, Completion], None], *, at_once: int, tokens: int,
+    ) -> None:  # fmt: skip
+        """Complete rows that share a prefix, each in ``num_return_sequences`` texts; the longest stands first.
+
+        ``done`` hears each text and its row's place, in any order: ``at_once`` texts are written together, and the
+        prompts of about ``tokens`` tokens are read in a pass. Raises GenerationError for scores that are no numbers.
+        """
+        assert self._decoder is not None  # flows() says so
+        each = asked.config.num_return_sequences
+        texts = [Text(row, seed, copy) for row, seed in zip(rows, seeds, strict=True) for copy in range(each)]
+        limits = Limits(asked.settings, asked.config.max_new_tokens, asked.ends, asked.stop)
+        streamer = Streamer(self._encoder, asked.emit, asked.stop) if asked.emit and len(texts) == 1 else None
+        self._decoder(texts, limits, lambda place, made: done(place // each, self._completion(
+            rows[place // each], 0.0, made, asked)), at_once=at_once, tokens=tokens, streamer=streamer)  # fmt: skip
+        if streamer is not None:
+            streamer.end()
 
     def _quick(self, asked: Asked) -> bool:
         return self._prefixes is not None and set(asked.settings) <= known.BEHIND_PREFIX
@@ -148,43 +177,16 @@ class Completions:
                              hint="try --num-beams 1, or another --model") from error  # fmt: skip
 
     @torch.inference_mode()
-    def _searched(self, rows: Sequence[Encoded], ids: torch.Tensor, mask: torch.Tensor, asked: Asked) -> list[Text]:
+    def _searched(self, rows: Sequence[Encoded], asked: Asked) -> list[Made]:
         """By beams. Where fewer texts ended than are wanted, empty ones stand for the rest."""
-        assert self._prefixes is not None  # known.searched asks for a quick reader
+        assert self._search is not None  # known.searched asks for a quick reader
         config, settings = asked.config, asked.settings
         wanted = config.num_return_sequences
         chosen = {name: settings[name] for name in ("length_penalty", "early_stopping") if name in settings}
         rules = Rules(config.num_beams, wanted, asked.ends, config.max_new_tokens, **chosen)
-        cache = self._prefixes.expand(rows[0].prefix, len(rows))
-        found = BeamSearch(self._encoder, self._prefixes)(ids, mask, cache, rules, stop=asked.stop)
-        rest: list[Text] = [(NEVER, sorted(asked.ends)[:1])] * wanted
+        found = self._search(rows, rules, stop=asked.stop)
+        rest: list[Made] = [(NEVER, sorted(asked.ends)[:1])] * wanted
         return [text for row in found for text in (row + rest)[:wanted]]
-
-    def _shrinking(self, ids: torch.Tensor, mask: torch.Tensor, asked: Asked, extra: dict[str, Any]) -> list[Text]:
-        """Greedy texts. Every few steps the rows that have ended leave the batch."""
-        assert self._prefixes is not None
-        begin, end = ids.shape[1], ids.shape[1] + asked.config.max_new_tokens
-        made: list[list[int]] = [[] for _ in ids]
-        rows = torch.arange(len(ids), device=ids.device)
-        held = extra.get(self._prefixes.held) or DynamicCache()
-        config, extra = copy(asked.config), extra | {self._prefixes.held: held}
-        while len(rows):
-            # A last row alone has nothing to leave behind.
-            config.max_new_tokens = min(STEPS, end - ids.shape[1]) if len(rows) > 1 else end - ids.shape[1]
-            ids = self._generate(ids, mask, config, extra).sequences
-            kept = []
-            for place, (row, tokens) in enumerate(zip(rows.tolist(), ids[:, begin:].tolist(), strict=True)):
-                made[row] = tokens
-                reason = finish(self._encoder, tokens, ends=set(asked.ends), stop=asked.stop)[2]
-                if ids.shape[1] < end and reason == "length":
-                    kept.append(place)
-            if len(kept) < len(rows):
-                left = torch.tensor(kept, dtype=torch.long, device=ids.device)
-                rows, ids, mask = rows[left], ids[left], mask[left]
-                if kept:
-                    held.batch_select_indices(left)
-            mask = torch.cat([mask, mask.new_ones(len(mask), ids.shape[1] - mask.shape[1])], dim=1)
-        return [(0.0, tokens) for tokens in made]
 
 
 def pad_id(tokenizer: Any) -> int:

@@ -11,9 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from llmcli.config.model_config import ModelConfig
 from llmcli.config.run_config import AnyConfig
 from llmcli.errors import ModelError, UsageError
-from llmcli.models import devices, loading, store
+from llmcli.models import adapters, devices, loading, store
 from llmcli.models.checking import Checkpoint
 from llmcli.pipelines.protocol import Model
 from llmcli.reports import LOADING, Report
@@ -33,6 +34,10 @@ PRIMITIVES, LATEST = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"), 
 gigabyte after some hundred texts of different lengths. A forward pass has some ten shapes, and few come again."""
 
 
+MANY_CORES = 8
+"""Cores from which a tokenizer reads many texts at once: on fewer they are the model's."""
+
+
 @dataclass(frozen=True)
 class _Form:
     """Where a model runs, and in which numbers: ``dtype`` is torch's, ``int8`` tells whether weights are rounded."""
@@ -48,6 +53,7 @@ def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | No
     Raises ModelError (missing, broken, refused), OutputError (the cache cannot be written).
     """
     folder = store.checkpoint(config.model, offline=config.offline, report=report)
+    _check_base(config.model)
     report(LOADING, 0.0)
     collected = gc.isenabled()
     gc.disable()  # nothing of what is imported and read is garbage: looking for some takes 0.3 s
@@ -72,7 +78,7 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
     if config.model.chat:
         renderer.start()  # it is ready when the weights are read
     stored = _stored(folder, config)
-    weights = store.identity(config.model) if stored else ""
+    weights = store.identity(_weights(config.model)) if stored else ""
     form = _form(config, found)
     tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.converted)
     model = _module(folder, config, found, form, stored=stored, weights=weights)
@@ -94,8 +100,10 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
         options["codes"] = config.model.language_codes
     if config.model.pipeline == "embedding":
         options["pooling"] = loading.pooling(folder)
+    if probe := adapters.probe(config.model.trained):
+        options["probe"] = probe
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
-    loaded: Model = _kind(config.model.pipeline)(model, encoder, **options)
+    loaded: Model = _kind(config.model)(model, encoder, **options)
     rounded = ", int8" if form.int8 else ""
     loaded.running = f"{folder}, {model.device}, {str(model.dtype).removeprefix('torch.')}{rounded}"
     return loaded
@@ -103,7 +111,9 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
 
 def _prepare() -> None:
     """Everything is local from here on; a library must not look anything up, nor warn into a pipe."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    cores = devices.cores()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true" if cores >= MANY_CORES else "false")
+    os.environ.setdefault("RAYON_NUM_THREADS", str(cores))
     for cache in PRIMITIVES:
         os.environ.setdefault(cache, str(LATEST))
     os.environ["USE_HUB_KERNELS"] = "NO"  # kernels are code from the Hub
@@ -113,12 +123,16 @@ def _prepare() -> None:
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|llmcli)\.")
     logging.disable_progress_bar()
-    torch.set_num_threads(devices.cores())
+    torch.set_num_threads(cores)
 
 
-def _kind(pipeline: str) -> Any:
-    module = import_module(f"llmcli.pipelines.{pipeline.replace('-', '_')}")
-    return getattr(module, KINDS[pipeline])
+def _kind(model: ModelConfig) -> Any:
+    if model.trained is not None and (model.trained / adapters.PROBE).is_file():
+        from llmcli.pipelines.probe import ProbeModel
+
+        return ProbeModel
+    module = import_module(f"llmcli.pipelines.{model.pipeline.replace('-', '_')}")
+    return getattr(module, KINDS[model.pipeline])
 
 
 def _form(config: AnyConfig, found: Checkpoint) -> _Form:
@@ -131,9 +145,16 @@ def _module(
     folder: Path, config: AnyConfig, found: Checkpoint, form: _Form, *, stored: Path | None, weights: str
 ) -> Any:
     """The torch module. One that is quantized is made of what the store keeps, where it can be."""
+    import torch
+
     from llmcli.pipelines.fast import quantization
 
-    auto = loading.head(config.model.pipeline)
+    auto, trained = loading.head(config.model.pipeline), config.model.trained
+    if trained is not None and adapters.adapted(trained):
+        model = loading.module(folder, auto, dtype=torch.float32, device=form.device, found=found)
+        adapters.join(model, trained)
+        model = model.to(form.dtype)
+        return quantization.int8(model) if form.int8 else model
     model = quantization.restored(stored, auto, form.dtype, weights=weights) if form.int8 else None
     if model is not None:
         return model
@@ -143,7 +164,19 @@ def _module(
 
 def _stored(folder: Path, config: AnyConfig) -> Path | None:
     """The folder, where it is the store's: nothing is written into a folder of the user's, nor believed of it."""
-    return folder if store.folder(config.model.source, name=config.model.name) is not None else None
+    return folder if store.folder(config.model.source, name=config.model.stored) is not None else None
+
+
+def _check_base(model: ModelConfig) -> None:
+    """Raise ModelError where what was trained was trained on other weights."""
+    if model.base_weights and store.identity(model.model_copy(update={"trained": None})) != model.base_weights:
+        raise ModelError(f"{model.name}: its base model {model.base} is not the one that it was trained on",
+                         code="changed-base", hint="train it again")  # fmt: skip
+
+
+def _weights(model: ModelConfig) -> ModelConfig:
+    """The model whose weights they are: a probe, and settings alone, leave those of the base as they are."""
+    return model if adapters.adapted(model.trained) else model.model_copy(update={"trained": None})
 
 
 def _quantized(family: str, config: AnyConfig, device: str) -> bool:

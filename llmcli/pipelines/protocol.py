@@ -65,6 +65,8 @@ class Embedding:
 class Model(Protocol):
     """A loaded model."""
 
+    batch: int
+    """Rows up to which a batch may grow, where large ones are quicker; 0: a window is large enough."""
     running: str
     """How it runs, for people: the checkpoint's folder, device, number format, and whether it is rounded."""
 

@@ -14,6 +14,7 @@ from llmcli.errors import GenerationError, ModelError
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.completion import pad_id
 from llmcli.pipelines.protocol import Span
+from llmcli.pipelines.stopping import not_finite
 from llmcli.pipelines.tokens import Encoder
 from llmcli.text.prompts import Rendered
 
@@ -72,7 +73,7 @@ class QuestionAnsweringPipeline(Pipeline):  # type: ignore[misc]
     def postprocess(self, outputs: dict[str, Any]) -> list[Read]:
         """A span's logit is its start's and its end's; no answer's is that of the first token alone."""
         if not bool(torch.isfinite(outputs["start"]).all() and torch.isfinite(outputs["end"]).all()):
-            raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+            raise not_finite()
         return [_read(*row) for row in zip(outputs["start"], outputs["end"], outputs["windows"], strict=True)]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from llmcli.pipelines import batching
-from llmcli.pipelines.base import ROWS, TOKENS
+from llmcli.pipelines.budgets import ROWS, TOKENS
 from llmcli.pipelines.scores import Logits, Scores
 from llmcli.pipelines.tokens import Encoded
 
@@ -28,6 +28,9 @@ class Rows(Protocol):
 
     def fork(self, count: int) -> Rows:
         """Rows that all go on behind a lone one; that one stays as it is."""
+
+    def chosen(self, places: Sequence[int]) -> Rows:
+        """Some rows, each as often as it is named; these rows stay as they are."""
 
     def select(self, kept: Sequence[int]) -> None:
         """Keep some rows."""
@@ -96,6 +99,10 @@ class PlainRows:
         return PlainRows(self._reader, [row for row in self._sequences for _ in range(count)])
 
     fork = repeat
+
+    def chosen(self, places: Sequence[int]) -> Rows:
+        """See Rows."""
+        return PlainRows(self._reader, [self._sequences[place] for place in places])
 
     def select(self, kept: Sequence[int]) -> None:
         """See Rows."""

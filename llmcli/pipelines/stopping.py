@@ -30,10 +30,16 @@ def first_stop(text: str, stop: Sequence[str]) -> int | None:
     return min(places) if places else None
 
 
+def not_finite() -> GenerationError:
+    """The error of scores that are no numbers."""
+    return GenerationError("the model's scores are not finite", code="non-finite",
+                           hint="try --dtype float32, or bfloat16")  # fmt: skip
+
+
 def check_finite(scores: torch.Tensor) -> None:
     """Raise GenerationError where the best score of a row, along the last dimension, is no number."""
     if not bool(torch.isfinite(scores.amax(dim=-1)).all()):
-        raise GenerationError("the model's scores are not finite", code="non-finite", hint="try --dtype float32")
+        raise not_finite()
 
 
 class Finite(LogitsProcessor):  # type: ignore[misc]
@@ -49,24 +55,38 @@ TAIL = 16
 """Tokens that are decoded to look for a stop string, besides one for each of its characters."""
 
 
-def stops(encoder: Encoder, tokens: Sequence[int], stop: Sequence[str]) -> bool:
-    """Whether a stop string stands in the newest of the generated tokens."""
-    if not stop:
-        return False
-    tail = TAIL + max(map(len, stop))
-    return first_stop(encoder.decode(tokens[-tail:]), stop) is not None
+class Stops:
+    """Tells whether a text has come to a stop string."""
+
+    def __init__(self, encoder: Encoder, stop: Sequence[str]) -> None:
+        self._encoder, self._stop = encoder, stop
+        self._last = {word[-1] for word in stop if word}
+        self._before = encoder.ids("a")[-1:] if stop else []
+        self._may: dict[int, bool] = {}
+        """Whether a token may end a stop string: most have no character that does, and nothing else is decoded."""
+
+    def __call__(self, tokens: Sequence[int]) -> bool:
+        """Whether a stop string stands in the newest of the generated tokens, of which the last one is new."""
+        if not (self._stop and tokens):
+            return False
+        last = tokens[-1]
+        if last not in self._may:
+            text = str(self._encoder.tokenizer.decode([*self._before, last]))
+            self._may[last] = "\ufffd" in text or bool(self._last & set(text[1:]))
+        tail = TAIL + max(map(len, self._stop))
+        return self._may[last] and first_stop(self._encoder.decode(tokens[-tail:]), self._stop) is not None
 
 
 class Stop(StoppingCriteria):  # type: ignore[misc]
     """Stop a row when a stop string stands in its newest tokens; only the tail is decoded each step."""
 
     def __init__(self, encoder: Encoder, stop: Sequence[str], start: int) -> None:
-        self._encoder, self._stop, self._start = encoder, stop, start
+        self._stops, self._start = Stops(encoder, stop), start
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """See StoppingCriteria: one truth value a row."""
         rows = input_ids[:, self._start :].tolist()
-        return torch.tensor([stops(self._encoder, row, self._stop) for row in rows], device=input_ids.device)
+        return torch.tensor([self._stops(row) for row in rows], device=input_ids.device)
 
 
 class Streamer(BaseStreamer):  # type: ignore[misc]
@@ -83,7 +103,11 @@ class Streamer(BaseStreamer):  # type: ignore[misc]
         if self._prompt:
             self._prompt = False
             return
-        self._ids.extend(value.flatten().tolist())
+        self.hear(value.flatten().tolist())
+
+    def hear(self, tokens: Sequence[int]) -> None:
+        """Take the next tokens."""
+        self._ids.extend(tokens)
         text = self._encoder.decode(self._ids)
         cut = first_stop(text, self._stop)
         if cut is not None:

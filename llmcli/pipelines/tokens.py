@@ -103,6 +103,17 @@ class Encoder:
             self._prefixes[prompt.prefix] = tuple(self.tokens(prompt.prefix)["input_ids"])
         return _never_empty(Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row))))
 
+    def prompts(self, prompts: Sequence[Rendered]) -> list[Encoded]:
+        """Encode many prompts, those of the completion style in one call of the tokenizer. Raises as ``prompt``."""
+        if len(prompts) < 2 or any(prompt.gap is not None or prompt.messages for prompt in prompts):
+            return [self.prompt(prompt) for prompt in prompts]
+        for prefix in {prompt.prefix for prompt in prompts} - set(self._prefixes):
+            self._prefixes[prefix] = tuple(self.tokens(prefix)["input_ids"])
+        rows = self.tokens([self.inert(prompt.row) for prompt in prompts], add_special_tokens=False,
+                           split_special_tokens=True)["input_ids"]  # fmt: skip
+        return [_never_empty(Encoded(self._prefixes[prompt.prefix], tuple(row)))
+                for prompt, row in zip(prompts, rows, strict=True)]  # fmt: skip
+
     @cached_property
     def _marks(self) -> tuple[int, ...]:
         vocabulary = self.tokenizer.get_vocab()

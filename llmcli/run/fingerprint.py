@@ -26,6 +26,9 @@ LEFT_OUT = {
     "model.license": "for people",
     "model.size": "for people",
     "model.source": "the weights' identity stands for it",
+    "model.trained": "the weights' identity stands for it",
+    "model.base": "the weights' identity stands for it",
+    "model.base_weights": "the weights' identity stands for it",
     "model.tasks": "its settings for this task have been merged",
     "model.device": "merged into the settings",
     "model.dtype": "merged into the settings",
@@ -78,7 +81,7 @@ def fingerprint(config: AnyConfig) -> dict[str, str]:
 
 def _name(config: AnyConfig) -> str:
     """The model's name; none where it is a folder's, which can be spelled in many ways."""
-    name, path = config.model.name, config.model.source.path
+    name, path = config.model.name, config.model.trained or config.model.source.path
     return "" if path is not None and places.absolute(Path(name)).resolve() == path.resolve() else name
 
 

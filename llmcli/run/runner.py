@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ def run(
     seed = session.seed if session.seed is not None or journal is None else journal.seed
     # Who neither resumes nor draws needs no row told from its equals.
     seen = Seen() if journal is not None or seed is not None else None
-    for window in windows(records, size=session.window):
+    for window in windows(records, size=lambda: session.window):
         keys = [_key(record, seen, row_fields) if seen else "" for record in window]
         earlier = [journal.find(key, record) if journal else None for key, record in zip(keys, window, strict=True)]
         results = [_unusable(record, found, session) if record.error else found
@@ -51,14 +51,15 @@ def _unusable(record: Record, earlier: Result | None, session: Session) -> Resul
     return replace(failed(record, record.error, model=session.model), resumed=earlier is not None)
 
 
-def windows(records: Iterator[Record], *, size: int) -> Iterator[list[Record]]:
+def windows(records: Iterator[Record], *, size: Callable[[], int]) -> Iterator[list[Record]]:
     """Rows by place in the input, so that a resumed run makes the same batches; fewer where input has to be awaited."""
     window: list[Record] = []
+    most = size()
     for record in records:
         window.append(record)
-        if len(window) == size or record.last:
+        if len(window) >= most or record.last:
             yield window
-            window = []
+            window, most = [], size()
     if window:
         yield window
 

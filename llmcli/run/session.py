@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from llmcli.reports import Report
 
 
+WIDER = 16
+"""How many times a task's window may be, for a device with large batches: its rows are done in about the same time."""
+
+
 class Load(Protocol):
     """Gives the model of a run."""
 
@@ -33,7 +37,7 @@ class Session(Protocol):
 
     @property
     def window(self) -> int:
-        """How many rows are worked on together; their results appear together."""
+        """How many rows are worked on together; their results appear together. It may grow once a model is loaded."""
 
     @property
     def seed(self) -> int | None:
@@ -59,11 +63,17 @@ class Local:
         self.config = config
         self.model = config.model.name
         size = config.settings.batch_size
-        self.window = max(task.window, size if isinstance(size, int) else 1)
+        self._window = max(task.window, size if isinstance(size, int) else 1)
         self.seed = config.generation.seed
         self._task = task
         self._report, self._load = report or reports.unheard, load
         self._loaded: Model | None = None
+
+    @property
+    def window(self) -> int:
+        """See Session. It is larger where the model, once it is loaded, has use for large batches."""
+        batch = self._loaded.batch if self._loaded is not None else 0
+        return max(self._window, min(batch, WIDER * self._window))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:

@@ -122,21 +122,14 @@ def complete(model: Model, config: RunConfig[W], rows: Sequence[Row], *, emit: E
     heard = Hidden(emit) if emit else None
     if emit and rows and rows[0].continued and (begun := _beginning(rows[0].record)):
         emit(begun)
-    return [[_apart(one) for one in completions] for completions in _complete(model, config, rows, emit=heard)]
+    asked = [replace(row.prompt, seed=row.record.seed) for row in rows]
+    made = model.complete(asked, config.generation, emit=heard) if rows else []
+    return [[_apart(one) for one in completions] for completions in made]
 
 
 def _apart(completion: Completion) -> Completion:
     thought = split(completion.text)
     return replace(completion, text=thought.answer, thinking=thought.thinking)
-
-
-def _complete(model: Model, config: RunConfig[W], rows: Sequence[Row], *, emit: Emit | None) -> list[list[Completion]]:
-    """Sampled rows are drawn apart, each from its own seed."""
-    generation = config.generation
-    if not generation.sampled or all(row.record.seed is None for row in rows):
-        return model.complete([row.prompt for row in rows], generation, emit=emit) if rows else []
-    seeds = [generation.model_copy(update={"seed": row.record.seed}) for row in rows]
-    return [model.complete([row.prompt], own, emit=emit)[0] for own, row in zip(seeds, rows, strict=True)]
 
 
 def result(row: Row, completions: list[Completion], *, config: RunConfig[W]) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 PIECE, SHARED = 5, 3
 """Words in a row that make a piece of an example; and that a text has in common with an example that it resembles."""
@@ -35,6 +36,7 @@ def echoes(answer: str, *, source: str, examples: Iterable[Example]) -> bool:
     )
 
 
+@lru_cache(maxsize=256)
 def _words(text: str) -> list[str]:
     """Words in small letters; scripts without spaces count a character a word."""
     return [part for word in _WORD.findall(text.casefold()) for part in _parts(word)]

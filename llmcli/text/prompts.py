@@ -21,6 +21,7 @@ class Rendered:
     Completion style: ``prefix`` is the same for every row of a run (its key/value cache is computed once), ``row``
     holds the user's text. Chat style: ``messages``, for the model's own chat template. Infilling: ``gap``, what stands
     before and after it. ``source`` and ``target`` are the languages of a translation, as BCP-47 codes.
+    ``seed``: of what is drawn behind it, where that is not the generation config's.
     """
 
     prefix: str = ""
@@ -29,6 +30,7 @@ class Rendered:
     gap: tuple[str, str] | None = None
     source: str = ""
     target: str = ""
+    seed: int | None = None
 
 
 def of(config: AnyConfig) -> Prompt:
@@ -45,19 +47,43 @@ def of(config: AnyConfig) -> Prompt:
 
 def render(prompt: Prompt, text: str, *, variables: Mapping[str, str] | None = None) -> Rendered:
     """Fill a prompt for one text. Unknown ``{names}`` stay as they are."""
+    global _last
     values = dict(variables or {})
+    last = _last
+    if last is None or last.values != values or (last.prompt is not prompt and last.prompt != prompt):
+        last = _last = _constant(prompt, values)
+    row = fill(last.question, values | {"text": text})
+    if prompt.style == "chat":
+        return Rendered(messages=tuple(_messages(last.instruction, last.shots, row)))
+    return Rendered(prefix=last.prefix, row=row)
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """What is the same for all texts of a prompt with the same variables."""
+
+    prompt: Prompt
+    values: Mapping[str, str]
+    question: str
+    instruction: str
+    shots: list[tuple[str, str]]
+    prefix: str
+
+
+_last: _Constant | None = None
+"""Of the prompt that was filled last: a batch fills one many times."""
+
+
+def _constant(prompt: Prompt, values: dict[str, str]) -> _Constant:
     question, _, answer = prompt.example.partition("{answer}")
     gap = question[len(question.rstrip(" ")) :]
     question = question.rstrip(" ")
     shots = [(fill(question, values | shot), gap + fill("{answer}" + answer, values | shot))
              for shot in prompt.examples]  # fmt: skip
     instruction = fill(prompt.instruction, values)
-    row = fill(question, values | {"text": text})
-    if prompt.style == "chat":
-        return Rendered(messages=tuple(_messages(instruction, shots, row)))
     parts = [instruction] if instruction else []
     prefix = prompt.separator.join([*parts, *(a + b for a, b in shots), ""])
-    return Rendered(prefix=prefix, row=row)
+    return _Constant(prompt, values, question, instruction, shots, prefix)
 
 
 def _messages(instruction: str, shots: list[tuple[str, str]], row: str) -> list[dict[str, str]]:

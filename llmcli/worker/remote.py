@@ -66,7 +66,7 @@ class Remote:
             elif message["kind"] == "text" and emit is not None:
                 spoken.append("")
                 emit(message["text"])
-        results = message["results"]
+        results, self.window = message["results"], message["window"]
         if len(results) != len(rows):
             raise Broken(f"{len(results)} answers to {len(rows)} rows")
         return [records.unpack(result, row) for result, row in zip(results, rows, strict=True)]
@@ -84,9 +84,14 @@ class Fetching:
     """
 
     def __init__(self, local: Local, *, reopen: Callable[[], Session | None]) -> None:
-        self.model, self.window, self.seed = local.model, local.window, local.seed
+        self.model, self.seed = local.model, local.seed
         self._local, self._reopen = local, reopen
         self._session: Session | None = None
+
+    @property
+    def window(self) -> int:
+        """See Session."""
+        return (self._session or self._local).window
 
     @property
     def fingerprint(self) -> Mapping[str, str]:

@@ -176,7 +176,7 @@ class Server:
         try:
             await self._wait(job, peer, cancelled=session.cancelled)
             results = job.result()
-            await peer.send(sessions.packed(results))
+            await peer.send(sessions.packed(results, window=session.local.window))
             if sessions.exhausted(results):
                 self.retire("out of memory")
         except OutOfMemory as error:

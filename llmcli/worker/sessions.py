@@ -130,9 +130,9 @@ def _run(request: Request) -> AnyConfig:
     return run
 
 
-def packed(results: list[Result]) -> Message:
-    """The ``results`` message."""
-    return {"kind": "results", "results": [records.pack(result) for result in results]}
+def packed(results: list[Result], *, window: int) -> Message:
+    """The ``results`` message, and how many rows are to come next."""
+    return {"kind": "results", "results": [records.pack(result) for result in results], "window": window}
 
 
 def refused(error: LlmcliError) -> Message:

@@ -12,16 +12,16 @@ import pytest
 from tests.support import ROOT
 
 CASES = {
-    "argument": (["sentiment", "good"], b"", 0, "positive\t0.9896\n"),
-    "stdin": (["sentiment"], b"bad\n", 0, "negative\t0.8843\n"),
-    "dash": (["sentiment", "-"], b"good", 0, "positive\t0.9896\n"),
-    "lines": (["sentiment", "--lines"], b"good\nbad\n", 0, "positive\t0.9896\nnegative\t0.8843\n"),
-    "crlf": (["sentiment", "--lines"], b"good\r\nbad\r\n", 0, "positive\t0.9896\nnegative\t0.8843\n"),
+    "argument": (["sentiment", "good"], b"", 0, "positive\t0.9863\n"),
+    "stdin": (["sentiment"], b"bad\n", 0, "negative\t0.9096\n"),
+    "dash": (["sentiment", "-"], b"good", 0, "positive\t0.9863\n"),
+    "lines": (["sentiment", "--lines"], b"good\nbad\n", 0, "positive\t0.9863\nnegative\t0.9096\n"),
+    "crlf": (["sentiment", "--lines"], b"good\r\nbad\r\n", 0, "positive\t0.9863\nnegative\t0.9096\n"),
     "bom": (["generate", "--no-stream"], b"\xef\xbb\xbfab?", 0, "AB?\n"),
-    "U+2028 is text": (["sentiment", "--lines"], "good\u2028bad\n".encode(), 0, "positive\t0.9896\n"),
+    "U+2028 is text": (["sentiment", "--lines"], "good\u2028bad\n".encode(), 0, "positive\t0.9863\n"),
     "all scores": (["sentiment", "--all-scores", "bad"], b"", 0,
-                   "negative\t0.8843\tpositive=0.1157\tnegative=0.8843\n"),
-    "threshold": (["sentiment", "--threshold", "0.995", "good"], b"", 0, "uncertain\t0.9896\n"),
+                   "negative\t0.9096\tpositive=0.0904\tnegative=0.9096\n"),
+    "threshold": (["sentiment", "--threshold", "0.995", "good"], b"", 0, "uncertain\t0.9863\n"),
     "combined prompt": (["generate", "why?"], b"a log\n", 0, "A LOG\n\nWHY?\n"),
     "sequences": (["generate", "-n", "2", "--no-stream", "hm?"], b"", 0, "HM?\n\nHM?\n"),
     "extractive": (["summarize", "--sentences", "1", "A cat slept. Rain fell on it."], b"", 0, "A cat slept.\n"),
@@ -111,8 +111,8 @@ def test_folder_in_folder_out(cli, fake, tmp_path: Path):
     (tmp_path / "in" / "a.txt").write_text("good")
     (tmp_path / "in" / "deep" / "b.txt").write_text("bad")
     assert cli("sentiment", "-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")).code == 0
-    assert (tmp_path / "out" / "a.txt").read_text() == "positive\t0.9896\n"
-    assert (tmp_path / "out" / "deep" / "b.txt").read_text() == "negative\t0.8843\n"
+    assert (tmp_path / "out" / "a.txt").read_text() == "positive\t0.9863\n"
+    assert (tmp_path / "out" / "deep" / "b.txt").read_text() == "negative\t0.9096\n"
 
 
 def test_sentiment_of_a_long_text_reads_it_all(cli, fake):

@@ -45,7 +45,7 @@ def test_a_text_that_is_the_name_of_a_file_is_remarked_on(cli, fake, monkeypatch
     Path("a.txt").touch()
     Path("folder").mkdir()
     done = cli("sentiment", *arguments)
-    assert (done.code, done.out) == (0, "negative\t0.8843\n")
+    assert (done.code, done.out) == (0, "negative\t0.9096\n")
     assert done.err == (
         f"llmcli: {arguments[-1]} is taken as the text itself; with -i it is read\n" if remarked else ""
     )

@@ -17,7 +17,7 @@ from tests.support.gates import Gated
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
 PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-GOOD = "positive\t0.9896\n"
+GOOD = "positive\t0.9863\n"
 WINDOW = 128
 STOPPING = b"llmcli: stopping after the rows in work; once more: at once\n"
 both = pytest.mark.parametrize("number", [INT, TERM], ids=lambda number: number.name)

@@ -53,7 +53,7 @@ def test_rows_never_share_a_line_with_the_status_line(terminal: Terminal):
         run.process.stdin.close()
         assert run.process.wait() == 5
     *rows, summary, failed, end = terminal.end()
-    assert rows == ["positive\t0.9896", "llmcli: stdin:2: error[empty]: the text is empty", "", "negative\t0.8843"]
+    assert rows == ["positive\t0.9863", "llmcli: stdin:2: error[empty]: the text is empty", "", "negative\t0.9096"]
     assert summary.startswith("llmcli: 2 rows ok, 1 failed")
     assert (failed, end) == ("llmcli: error[rows-failed]: 1 of 3 rows failed", "")
 
@@ -76,7 +76,7 @@ def test_there_is_no_status_line_where_none_is_wanted(terminal: Terminal, option
     ends = {"stdout": terminal.theirs, "stderr": terminal.theirs, "stdin": subprocess.DEVNULL}
     with started("sentiment", "good", *options, **ends) as run:
         assert run.process.wait() == 0
-    assert terminal.end() == ["positive\t0.9896", ""]
+    assert terminal.end() == ["positive\t0.9863", ""]
     assert "\x1b" not in terminal.raw
 
 

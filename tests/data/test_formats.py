@@ -171,8 +171,8 @@ class TestSeveralFiles:
         a.write_text("id,text,note\n1,good,x\n")
         b.write_text("text;note;id\nbad;y;2\n")
         out = cli("sentiment", "-i", str(a), "-i", str(b)).out
-        assert out == (f"id,text,note,file,label,score,status,error\n1,good,x,{a},positive,0.989582,ok,\n"
-                       f"2,bad,y,{b},negative,0.884283,ok,\n")  # fmt: skip
+        assert out == (f"id,text,note,file,label,score,status,error\n1,good,x,{a},positive,0.986319,ok,\n"
+                       f"2,bad,y,{b},negative,0.90965,ok,\n")  # fmt: skip
 
     def test_other_columns(self, cli, fake, tmp_path: Path):
         a, b = tmp_path / "a.csv", tmp_path / "b.csv"

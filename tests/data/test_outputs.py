@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-LABELLED = "positive\t0.9896\n"
+LABELLED = "positive\t0.9863\n"
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_a_pipe_is_written_through(cli, fake, tree):
     reading.start()
     assert cli("sentiment", "--lines", "-i", "x.txt", "-o", "pipe").code == 0
     reading.join()
-    assert read == [f"{LABELLED}negative\t0.8843\n"]
+    assert read == [f"{LABELLED}negative\t0.9096\n"]
     assert sorted(os.listdir()) == ["pipe", "x.txt"]
     assert cli("sentiment", "--lines", "-i", "x.txt", "-o", "pipe", "--resume").code == 2
 
@@ -190,7 +190,7 @@ def test_standard_input_beside_a_folder(cli, fake, tree):
 HOSTILE = {
     "text": (["--lines", "--grep", "positive"], "good \x1b[31mred\x1b]0;title\x07 \x9b1m\n", "good red \n"),
     "csv": (["--csv"], "text,\x1b[2Jn\ngood,\x1b[31m1\n",
-            "text,n,label,score,status,error\ngood,1,positive,0.989582,ok,\n"),
+            "text,n,label,score,status,error\ngood,1,positive,0.986319,ok,\n"),
 }  # fmt: skip
 
 
@@ -219,14 +219,14 @@ def test_a_terminal_gets_no_escapes_in_json(cli, fake, tmp_path: Path):
 
 ENDINGS = {
     "jsonl to csv": ("x.jsonl", '{"id": "a", "text": "good"}\n', "y.csv",
-                     "id,label,score,status,error\na,positive,0.989582,ok,\n"),
+                     "id,label,score,status,error\na,positive,0.986319,ok,\n"),
     "lines to tsv": ("x.txt", "good\n\n", "y.tsv",
-                     "id\tlabel\tscore\tstatus\terror\n1\tpositive\t0.989582\tok\t\n"
+                     "id\tlabel\tscore\tstatus\terror\n1\tpositive\t0.986319\tok\t\n"
                      "2\t\t\terror\tempty: the text is empty\n"),
     "csv to tsv": ("x.csv", "text;n\ngood;1\n", "y.tsv",
-                   "text\tn\tlabel\tscore\tstatus\terror\ngood\t1\tpositive\t0.989582\tok\t\n"),
+                   "text\tn\tlabel\tscore\tstatus\terror\ngood\t1\tpositive\t0.986319\tok\t\n"),
     "csv to what has no format": ("x.csv", "text\ngood\n", "y.out",
-                                  "text,label,score,status,error\ngood,positive,0.989582,ok,\n"),
+                                  "text,label,score,status,error\ngood,positive,0.986319,ok,\n"),
 }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_earlier_messages_are_part_of_what_a_resumed_run_looks_for(cli, fake, tm
 
 def test_a_text_has_a_limit(cli, fake):
     done = cli("sentiment", "--max-chars", "3", "--lines", stdin="good\nbad\n")
-    assert (done.code, done.out) == (5, "\nnegative\t0.8843\n")
+    assert (done.code, done.out) == (5, "\nnegative\t0.9096\n")
     assert "4 characters, and --max-chars allows 3" in done.err
 
 

@@ -20,6 +20,7 @@ class FakeModel:
 
     context_window: int = 4096
     running: str = "nowhere"
+    batch: int = 0
     prompts: list[Rendered] = field(default_factory=list)
     generations: list[Any] = field(default_factory=list)
 

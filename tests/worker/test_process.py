@@ -95,7 +95,7 @@ def a_file(folder: Path) -> None:
 def test_unsafe_folder(cli: Callable[..., Done], fake: FakeModel, place: Path, trap: Any, why: str):
     trap(place)
     done = cli("sentiment", "good", "-v")
-    assert (done.code, done.out) == (0, "positive\t0.9896\n")
+    assert (done.code, done.out) == (0, "positive\t0.9863\n")
     assert done.err.startswith("llmcli: the worker cannot be used")
     assert why in done.err or "not a folder" in done.err
     assert cli("worker", "start").code == 7
@@ -303,10 +303,10 @@ def test_what_libraries_read_has_a_worker_of_its_own(
 
 def test_changed_configuration(cli: Callable[..., Done], place: Path, tmp_path: Path):
     workers.start()
-    assert cli("sentiment", "good").out == "positive\t0.9896\n"
+    assert cli("sentiment", "good").out == "positive\t0.9863\n"
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text("tasks: {sentiment: {options: {threshold: 1.0}}}")
-    assert cli("sentiment", "good").out == "uncertain\t0.9896\n"
+    assert cli("sentiment", "good").out == "uncertain\t0.9863\n"
     (tmp_path / "config" / "config.yaml").write_text("tasks: {sentiment: {nonsense: 1}}")
     assert cli("sentiment", "good").code == 2
 
@@ -331,7 +331,7 @@ def test_lost_between_windows(cli: Callable[..., Done], fake: FakeModel, place: 
     """The batch goes on in this process; every row is answered once."""
     workers.start("dies")
     done = cli("sentiment", "--lines", "-v", stdin="good\nbad\n" * 150)
-    assert (done.code, done.out) == (0, "positive\t0.9896\nnegative\t0.8843\n" * 150)
+    assert (done.code, done.out) == (0, "positive\t0.9863\nnegative\t0.9096\n" * 150)
     assert "llmcli: the worker was lost (it hung up); working in this process\n" in done.err
     assert len(fake.prompts) == 300 - 128
 
@@ -353,7 +353,7 @@ def test_a_worker_that_cannot_start(
 ):
     monkeypatch.setattr(connection, "_BOOT", "raise SystemExit(3)")
     done = cli("sentiment", "good", "-v")
-    assert (done.code, done.out) == (0, "positive\t0.9896\n")
+    assert (done.code, done.out) == (0, "positive\t0.9863\n")
     assert done.err.count("no worker could be started") == 1
     assert cli("sentiment", "good").err == ""
     assert cli("worker", "start").code == 7
@@ -412,7 +412,7 @@ def test_without_a_terminal_none_is_started(
     cli: Callable[..., Done], fake: FakeModel, place: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("LLMCLI_WORKER", "auto")
-    assert cli("sentiment", "good", "-v").out == "positive\t0.9896\n"
+    assert cli("sentiment", "good", "-v").out == "positive\t0.9863\n"
     assert workers.alive(place) == []
     workers.start("bug")
     assert cli("sentiment", "good").code == 1
@@ -436,7 +436,7 @@ def test_without_the_worker(
     cli: Callable[..., Done], fake: FakeModel, place: Path, monkeypatch: pytest.MonkeyPatch, arguments: Any, mode: str
 ):
     monkeypatch.setenv("LLMCLI_WORKER", mode)
-    assert cli("sentiment", "good", *arguments).out == "positive\t0.9896\n"
+    assert cli("sentiment", "good", *arguments).out == "positive\t0.9863\n"
     assert workers.alive(place) == []
 
 

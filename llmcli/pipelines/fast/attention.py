@@ -6,7 +6,10 @@ product for the whole batch.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,9 +19,13 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
+from llmcli.models import memory
+
 NAME = "llmcli_shared_prefix"
 SCORES = 1 << 25
 """The most attention scores held at once; more are left to torch's own kernel, on a copy of the prefix for each row."""
+PARTS = 128
+"""Bytes of a GPU's memory for each of them: a score is held several times."""
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -35,7 +42,7 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
     def update(self, *states: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the rows' own keys and values, and give them; the attention that follows finds the prefix."""
         own: tuple[torch.Tensor, torch.Tensor] = super().update(*states, **options)
-        _updated.keys, _updated.prefix = own[0], self.prefix
+        updated(own[0], self.prefix)
         return own
 
     def get_seq_length(self) -> int:
@@ -67,9 +74,27 @@ _updated = threading.local()
 """The keys that a cache gave last, in this thread, and the prefix that stands before them."""
 
 
+def updated(keys: torch.Tensor, prefix: Pair | None) -> None:
+    """A cache gave these keys, which stand behind the prefix."""
+    _updated.keys, _updated.prefix = keys, prefix
+
+
 def forget() -> None:
     """No attention follows what a cache gave last: an error came between."""
     _updated.keys = _updated.prefix = None
+
+
+@contextlib.contextmanager
+def placed(places: torch.Tensor | None, *, begin: int) -> Iterator[None]:
+    """Within, a mask is of tokens at ``places`` of their rows, (rows, queries), behind ``begin`` tokens of all rows.
+
+    None: of a last token each, which sees all before it.
+    """
+    _updated.places = (places, begin)
+    try:
+        yield
+    finally:
+        _updated.places = None
 
 
 def attend(
@@ -84,8 +109,12 @@ def attend(
     given: torch.Tensor | None = getattr(_updated, "keys", None)
     prefix: Pair | None = getattr(_updated, "prefix", None)
     forget()
-    if given is None or prefix is None:
+    if given is None:
         return _torch(module, query, key, value, attention_mask, **options)
+    if prefix is None:
+        lone = query.shape[2] == 1 and query.device.type == "cuda" and not options.get("position_bias")
+        attention = _grouped if lone else _torch
+        return attention(module, query, key, value, attention_mask, **options)
     if given is not key:
         raise RuntimeError(
             "the model's keys are not those that its cache gave"
@@ -93,7 +122,9 @@ def attend(
     before, before_values = prefix
     rows, heads, queries, width = query.shape
     length, groups = before.shape[-2], key.shape[1]
-    if (attention_mask is None and queries > 1) or rows * heads * queries * (length + key.shape[-2]) > SCORES:
+    if (attention_mask is None and queries > 1) or rows * heads * queries * (length + key.shape[-2]) > _most(
+        query.device
+    ):
         key, value = (torch.cat([part.expand(rows, -1, -1, -1), own], dim=-2)
                       for part, own in ((before, key), (before_values, value)))  # fmt: skip
         return _torch(module, query, key, value, attention_mask, **options)
@@ -109,6 +140,26 @@ def attend(
     of_prefix = weights[..., :length].transpose(0, 1).reshape(groups, -1, length) @ before_values[0]
     made = of_prefix.view(groups, rows, -1, width).transpose(0, 1) + weights[..., length:] @ value
     return made.reshape(rows, heads, queries, width).transpose(1, 2).contiguous(), None
+
+
+@cache
+def _most(device: torch.device) -> int:
+    """The most attention scores held at once: on a GPU, a part of its memory."""
+    if device.type != "cuda":
+        return SCORES
+    return max(SCORES, memory.spare(str(device)) // PARTS)
+
+
+def _grouped(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, **options: Any
+) -> tuple[torch.Tensor, None]:
+    """One query a row: heads that share keys read them together, and no key is copied for each head."""
+    rows, heads, _, width = query.shape
+    scores = (query.view(rows, key.shape[1], -1, width) @ key.transpose(-1, -2)).float() * options["scaling"]
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    made = scores.softmax(-1).to(value.dtype) @ value
+    return made.reshape(rows, 1, heads, -1), None
 
 
 def _torch(
@@ -127,6 +178,8 @@ def _mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
 
     A sliding window counts tokens, not places: padding between a prefix and a shorter row takes nothing from it.
     """
+    if (placed := getattr(_updated, "places", None)) is not None:
+        return _placed(*placed, **options)
     options["allow_is_causal_skip"] = False
     window, padding = options.get("local_size"), options.get("attention_mask")
     near = window is None or options["kv_length"] <= window
@@ -141,6 +194,17 @@ def _mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
     queries = places[:, options["q_offset"] :][:, : options["q_length"]]
     inside: torch.Tensor = queries[:, None, :, None] - keys[:, None, None, :] < window
     return causal & inside
+
+
+def _placed(places: torch.Tensor | None, begin: int, **options: Any) -> torch.Tensor | None:
+    """The mask of rows that stand in slots, (rows, 1, queries, keys)."""
+    window, length = options.get("local_size"), options["kv_length"]
+    if places is None and (window is None or length <= window):
+        return None
+    keys = torch.arange(length, device=options["device"])
+    queries = torch.full((1, 1), length - 1, device=options["device"]) if places is None else places + begin
+    seen: torch.Tensor = keys <= queries[:, None, :, None]
+    return seen if window is None else seen & (queries[:, None, :, None] - keys < window)
 
 
 AttentionInterface.register(NAME, attend)

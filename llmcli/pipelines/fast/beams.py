@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
-from transformers import DynamicCache
 
 from llmcli.pipelines import scores
 from llmcli.pipelines.fast.prefix import PrefixCache
-from llmcli.pipelines.stopping import stops
-from llmcli.pipelines.tokens import Encoder
+from llmcli.pipelines.stopping import Stops
+from llmcli.pipelines.tokens import Encoded, Encoder
 
 Hypothesis = tuple[float, list[int]]
 """A score, the mean log-probability by length, and the tokens."""
@@ -61,62 +61,111 @@ class Row:
         return not full or (not rules.early_stopping and going[0][0] / length**penalty > self.ended[-1][0])
 
 
+Likeliest = tuple[torch.Tensor, torch.Tensor]
+"""The likeliest next tokens of beams, best first: log-probabilities and ids, each (beams, width)."""
+
+
+class Beams(Protocol):
+    """Texts that go on side by side."""
+
+    def go_on(self, order: Sequence[int], tokens: Sequence[int]) -> Likeliest:
+        """Beams that each go on from one of those before, with a token."""
+
+
+class Begin(Protocol):
+    """Reads prompts that share a prefix; gives a beam each, and what may follow it."""
+
+    def __call__(self, prompts: Sequence[Encoded], *, beams: int, most: int, width: int) -> tuple[Beams, Likeliest]:
+        """For ``beams`` beams a prompt of ``most`` tokens, of which ``width`` candidates are looked at."""
+
+
+class Growing:
+    """See Beams: their own keys and values grow behind a prefix that they share."""
+
+    def __init__(self, prefixes: PrefixCache, prompts: Sequence[Encoded], width: int) -> None:
+        self._prefixes, self._width = prefixes, width
+        size, device = max(len(prompt.row) for prompt in prompts), prefixes.device
+        gaps = [size - len(prompt.row) for prompt in prompts]
+        self._cache = prefixes.expand(prompts[0].prefix, len(prompts))
+        held = [1] * self._cache.get_seq_length()
+        self._mask = torch.tensor([[*held, *[0] * gap, *[1] * (size - gap)] for gap in gaps], device=device)
+        ids = [[*[0] * gap, *prompt.row] for prompt, gap in zip(prompts, gaps, strict=True)]
+        self.first = self._read(torch.tensor(ids, device=device))
+
+    def go_on(self, order: Sequence[int], tokens: Sequence[int]) -> Likeliest:
+        """See Beams."""
+        chosen = torch.tensor(order, device=self._mask.device)
+        self._cache.batch_select_indices(chosen)
+        self._mask = torch.cat([self._mask[chosen], self._mask.new_ones(len(order), 1)], dim=1)
+        return self._read(torch.tensor(tokens, device=self._mask.device)[:, None])
+
+    def _read(self, ids: torch.Tensor) -> Likeliest:
+        hidden = self._prefixes.forward(ids, self._mask, self._cache)[:, -1]
+        return scores.likeliest(self._prefixes.head, hidden, self._width)
+
+
+def growing(prefixes: PrefixCache) -> Begin:
+    """See Begin."""
+
+    def begin(prompts: Sequence[Encoded], *, beams: int, most: int, width: int) -> tuple[Beams, Likeliest]:
+        read = Growing(prefixes, prompts, width)
+        return read, read.first
+
+    return begin
+
+
 class BeamSearch:
     """Searches after a batch of prompts that share a prefix; for settings of which ``known.searched`` is true."""
 
-    def __init__(self, encoder: Encoder, prefixes: PrefixCache) -> None:
-        self._encoder, self._prefixes = encoder, prefixes
+    def __init__(self, encoder: Encoder, begin: Begin) -> None:
+        self._encoder, self._begin = encoder, begin
 
-    def __call__(
-        self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache, rules: Rules, *, stop: Sequence[str]
-    ) -> list[list[Hypothesis]]:
-        """The best texts of each row, best first, ``rules.wanted`` at most.
-
-        ``ids`` and ``mask``, (rows, prompt), are padded on the left behind what ``cache`` holds.
-        """
-        beams, ends = rules.beams, rules.ends
-        rows = [Row(place, beams) for place in range(len(ids))]
+    def __call__(self, prompts: Sequence[Encoded], rules: Rules, *, stop: Sequence[str]) -> list[list[Hypothesis]]:
+        """The best texts of each prompt, best first, ``rules.wanted`` at most."""
+        beams, ends, stops = rules.beams, rules.ends, Stops(self._encoder, stop)
+        rows = [Row(place, beams) for place in range(len(prompts))]
         found: list[list[Hypothesis]] = [[] for _ in rows]
         width = max(2, 1 + len(ends)) * beams
-        states = self._prefixes.forward(ids[:, cache.get_seq_length() :], mask, cache)[:, -1]
+        read, likeliest = self._begin(prompts, beams=beams, most=rules.max_new_tokens, width=width)
         while rows:
-            candidates = self._candidates(rows, states, width)
+            candidates = _candidates(rows, *likeliest, width)
             order: list[int] = []
             left: list[Row] = []
-            begin = 0
+            at = 0
             for row, (best, parents) in zip(rows, candidates, strict=True):
-                hits = [tokens[-1] in ends or stops(self._encoder, tokens, stop) for _, tokens in best]
+                hits = [tokens[-1] in ends or stops(tokens) for _, tokens in best]
                 hits = [hit or len(best[0][1]) >= rules.max_new_tokens for hit in hits]
                 going = [parent for parent, hit in zip(parents, hits, strict=True) if not hit][:beams]
                 size = len(row.tokens)
                 if row.keep(best, hits, rules):
                     left.append(row)
-                    order += [begin + parent for parent in going]
+                    order += [at + parent for parent in going]
                 else:
                     found[row.place] = row.ended[: rules.wanted]
-                begin += size
+                at += size
             rows = left
             if rows:
-                chosen = torch.tensor(order, device=ids.device)
-                cache.batch_select_indices(chosen)
-                mask = torch.cat([mask[chosen], mask.new_ones(len(order), 1)], dim=1)
-                last = torch.tensor([[tokens[-1]] for row in rows for tokens in row.tokens], device=ids.device)
-                states = self._prefixes.forward(last, mask, cache)[:, -1]
+                likeliest = read.go_on(order, [tokens[-1] for row in rows for tokens in row.tokens])
         return found
 
-    def _candidates(
-        self, rows: Sequence[Row], states: torch.Tensor, width: int
-    ) -> list[tuple[list[Hypothesis], list[int]]]:
-        """For each row the ``width`` likeliest longer texts, best first, and the beams that they come from."""
-        values, ids = scores.likeliest(self._prefixes.head, states, width)
-        each = values.shape[1]
-        sizes = [len(row.tokens) for row in rows]
-        found = []
-        for row, own, tokens in zip(rows, torch.split(values.cpu(), sizes), torch.split(ids.cpu(), sizes), strict=True):
-            total = own + torch.tensor(row.scores)[:, None]
-            best, places = total.flatten().topk(min(width, total.numel()))
-            parents = [place // each for place in places.tolist()]
-            longer = [[*row.tokens[parent], token]
-                      for parent, token in zip(parents, tokens.flatten()[places].tolist(), strict=True)]  # fmt: skip
-            found.append((list(zip(best.tolist(), longer, strict=True)), parents))
-        return found
+
+def _candidates(
+    rows: Sequence[Row], values: torch.Tensor, ids: torch.Tensor, width: int
+) -> list[tuple[list[Hypothesis], list[int]]]:
+    """For each row the ``width`` likeliest longer texts, best first, and the beams that they come from."""
+    each, most = values.shape[1], max(len(row.tokens) for row in rows)
+    # A row with fewer beams is filled up: what cannot be stands last.
+    places = [most * place + beam for place, row in enumerate(rows) for beam in range(len(row.tokens))]
+    before = torch.tensor([score for row in rows for score in row.scores])
+    total = torch.full((len(rows) * most, each), float("-inf"))
+    tokens = torch.zeros(len(rows) * most, each, dtype=torch.long)
+    total[places], tokens[places] = values.cpu() + before[:, None], ids.cpu()
+    total, tokens = total.view(len(rows), -1), tokens.view(len(rows), -1)
+    best, order = total.topk(min(width, total.shape[1]))
+    found = []
+    for row, *chosen in zip(rows, best.tolist(), order.tolist(), tokens.gather(1, order).tolist(), strict=True):
+        log_p, places_of, newest = (part[: min(width, len(row.tokens) * each)] for part in chosen)
+        origins = [place // each for place in places_of]
+        longer = [[*row.tokens[parent], token] for parent, token in zip(origins, newest, strict=True)]
+        found.append((list(zip(log_p, longer, strict=True)), origins))
+    return found

@@ -69,8 +69,6 @@ BEHIND_PREFIX = LENGTHS | HISTORY | SAMPLING | BEAMS | {"do_sample", "min_new_to
 ``guidance_scale``, whose second model's cache begins at the row."""
 SEARCHED = LENGTHS | BEAMS
 """Settings that the beam search here knows."""
-SHRINKING = LENGTHS | HISTORY
-"""Settings that mean the same where ``generate`` is entered anew every few tokens: they look at tokens, count none."""
 USUAL: Mapping[str, Any] = {
     "do_sample": False, "use_cache": True, "min_length": 0, "min_new_tokens": 0, "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0, "num_beams": 1, "num_beam_groups": 1,

@@ -80,16 +80,21 @@ class PrefixCache:
     def expand(self, prefix: tuple[int, ...], rows: int) -> DynamicCache:
         """A fresh cache that holds the prefix for ``rows`` rows."""
         attention.forget()
-        if not prefix:
-            return DynamicCache()
+        return self.fork(self._held(prefix), rows) if prefix else DynamicCache()
+
+    def pairs(self, prefix: tuple[int, ...]) -> list[Pair]:
+        """The keys and values of a prefix, layer by layer, each (1, heads, prefix, width)."""
+        return [_whole(layer) for layer in self._held(prefix).layers]
+
+    def _held(self, prefix: tuple[int, ...]) -> DynamicCache:
         if prefix == self.begun[0]:
-            return self.fork(self.begun[1], rows)
+            return self.begun[1]
         if prefix not in self._kept:
             self._kept[prefix] = self._known(prefix) or self._computed(prefix)
             while len(self._kept) > KEPT_PREFIXES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(prefix)
-        return self.fork(self._kept[prefix], rows)
+        return self._kept[prefix]
 
     def _known(self, prefix: tuple[int, ...]) -> DynamicCache | None:
         """The cache of a prefix that another process computed."""
@@ -124,15 +129,41 @@ class PrefixCache:
         hidden: torch.Tensor = read.last_hidden_state
         return hidden
 
+    def placed(self, ids: torch.Tensor, places: torch.Tensor, slots: Any, *, last: bool = False) -> torch.Tensor:
+        """Hidden states of tokens, (rows, width, hidden), at ``places`` of the slots that their rows stand in.
+
+        ``last``: each is the last token of what is read, and sees all before it.
+        """
+        with attention.placed(None if last else places, begin=slots.begin):
+            read = self._model.base_model(input_ids=ids, position_ids=places + slots.begin, use_cache=True,
+                                          **{self.held: slots})  # fmt: skip
+        hidden: torch.Tensor = read.last_hidden_state
+        return hidden
+
+    @property
+    def layers(self) -> int:
+        """How many layers the model has."""
+        return int(self._model.config.get_text_config().num_hidden_layers)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        found: torch.device = self._model.device
+        return found
+
     def fork(self, cache: DynamicCache, rows: int) -> DynamicCache:
         """A cache in which ``rows`` rows go on behind what a cache of one row holds; that one stays as it is."""
         forked = DynamicCache()
         for layer in cache.layers:
-            held = layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
+            held = _whole(layer)
             # One attention kernel reads a short prefix and the row, where there is one row.
             copied = rows == 1 and held[0].shape[-2] < APART
             forked.layers.append(_copied(held) if copied else SharedLayer(*held))
         return forked
+
+
+def _whole(layer: Any) -> Pair:
+    return layer.whole() if isinstance(layer, SharedLayer) else (layer.keys, layer.values)
 
 
 def _copied(held: Pair) -> DynamicLayer:
@@ -165,6 +196,17 @@ class SharedRows:
     def fork(self, count: int) -> Rows:
         """See Rows."""
         return SharedRows(self._reader, self._reader.fork(self._cache, count), self._mask.repeat_interleave(count, 0))
+
+    def chosen(self, places: Sequence[int]) -> Rows:
+        """See Rows."""
+        rows = torch.tensor(places, device=self._mask.device)
+        cache = DynamicCache()
+        for layer in self._cache.layers:
+            own = SharedLayer(*layer.prefix) if isinstance(layer, SharedLayer) else DynamicLayer()
+            own.update(layer.keys[rows], layer.values[rows])
+            cache.layers.append(own)
+        attention.forget()
+        return SharedRows(self._reader, cache, self._mask[rows])
 
     def select(self, kept: Sequence[int]) -> None:
         """See Rows."""
