@@ -207,7 +207,7 @@ def test_a_gguf_file_that_is_none(cli, tmp_path: Path):
 def test_what_cannot_be_run_is_listed_all_the_same(llmcli, tmp_path: Path):
     assert llmcli("models", "pull", "org/causal").returncode == 0
     assert b"org/causal\tany task" in llmcli("models", "list").stdout
-    (stored(tmp_path) / "config.json").write_text('{"architectures": ["OtherModel"], "model_type": "other"}')
+    (stored(tmp_path) / "config.json").write_text('{"architectures": ["OtherHead"], "model_type": "other"}')
     listed = llmcli("models", "list")
     assert (listed.returncode, b"org/causal\tno task that is known" in listed.stdout) == (0, True), listed.stderr
 
