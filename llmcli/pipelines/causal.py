@@ -57,7 +57,9 @@ class CausalModel(HeadModel):
         seeds = [generation.seed if prompt.seed is None else prompt.seed for prompt in prompts]
         if len(encoded) == 1 and self._prefixes is not None:
             encoded = [self._prefixes.resumed(encoded[0])]
-        asked = self._completions.asked(generation, emit)
+        filling = any(prompt.gap is not None for prompt in prompts)
+        ends = self.encoder.file_ends if filling else frozenset[int]()
+        asked = self._completions.asked(generation, emit, ends=ends)
         found = (self._flowing if self._completions.flows(asked) else self._batched)(encoded, seeds, asked)
         if self._prefixes is not None:
             self._prefixes.forget()

@@ -41,8 +41,7 @@ class Asked:
     @cached_property
     def ends(self) -> frozenset[int]:
         """The end-of-sequence tokens."""
-        eos = self.config.eos_token_id
-        return frozenset(one for one in (eos if isinstance(eos, list) else [eos]) if one is not None)
+        return _ids(self.config.eos_token_id)
 
 
 class Completions:
@@ -55,8 +54,8 @@ class Completions:
         if prefixes is not None:
             self._search = BeamSearch(encoder, Replayed(prefixes) if graphs.used(model) else growing(prefixes))
 
-    def asked(self, generation: Generation, emit: Emit | None = None) -> Asked:
-        """The settings given, and the checkpoint's own where they say nothing."""
+    def asked(self, generation: Generation, emit: Emit | None = None, *, ends: frozenset[int] = frozenset()) -> Asked:
+        """The settings given, and the checkpoint's own where they say nothing. ``ends``: tokens that end texts, too."""
         own, tokenizer = self._model.generation_config, self._encoder.tokenizer
         values = generation.model_dump(exclude_none=True, exclude={"stop", "seed", "temperature"})
         beams = 1 if generation.sampled else own.num_beams or 1
@@ -65,10 +64,11 @@ class Completions:
             values = {"top_k": 0} | values | {"temperature": generation.temperature}
         else:
             values = {key: value for key, value in values.items() if key not in ("top_p", "top_k")}
+        usual_end = tokenizer.eos_token_id if own.eos_token_id is None else own.eos_token_id
         config = GenerationConfig(
             **usual | {"num_return_sequences": 1} | values,
             do_sample=generation.sampled,
-            eos_token_id=tokenizer.eos_token_id if own.eos_token_id is None else own.eos_token_id,
+            eos_token_id=sorted(ends | _ids(usual_end)) if ends else usual_end,
             bos_token_id=own.bos_token_id,
             pad_token_id=pad_id(tokenizer),
         )
@@ -187,6 +187,11 @@ class Completions:
         found = self._search(rows, rules, stop=asked.stop)
         rest: list[Made] = [(NEVER, sorted(asked.ends)[:1])] * wanted
         return [text for row in found for text in (row + rest)[:wanted]]
+
+
+def _ids(ends: int | list[int] | None) -> frozenset[int]:
+    """End-of-sequence tokens, as configs write them."""
+    return frozenset(one for one in (ends if isinstance(ends, list) else [ends]) if one is not None)
 
 
 def pad_id(tokenizer: Any) -> int:

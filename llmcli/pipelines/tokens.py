@@ -24,6 +24,9 @@ INFILLING = (
 )
 """What stands before the text in front of a gap, between it and the text behind, and before what fills the gap: as
 StarCoder, Qwen2.5-Coder and CodeGemma, Code Llama, DeepSeek-Coder were trained."""
+FILE_ENDS = ("<|endoftext|>", "<|fim_pad|>", "<|file_sep|>", "<|repo_name|>", "<file_sep>", "<fim_pad>", "▁<EOT>",
+             "<｜end▁of▁sentence｜>")  # fmt: skip
+"""What those models write where a file ends, or what filled the gap: the end of a chat's answer is another token."""
 _CUT = re.compile("(?<!�)�{1,3}\\Z")
 """What tokenizers decode the bytes of an unfinished character to: one, two or three."""
 EACH = 400
@@ -122,6 +125,12 @@ class Encoder:
             raise ModelError("its vocabulary has no tokens for infilling", code="wrong-task",
                              hint="give a code model that has them, with --model")  # fmt: skip
         return tuple(vocabulary[mark] for mark in marks)
+
+    @cached_property
+    def file_ends(self) -> frozenset[int]:
+        """The tokens of FILE_ENDS that the vocabulary has."""
+        vocabulary = self.tokenizer.get_vocab()
+        return frozenset(vocabulary[mark] for mark in FILE_ENDS if mark in vocabulary)
 
     def _around(self, before: str, after: str) -> list[int]:
         """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
+from llmcli.pipelines import tokens
 from llmcli.pipelines.protocol import Completion
 
 FUNCTION = "def f(x):\n    return x"
@@ -116,6 +118,22 @@ def test_a_gap_is_filled_as_the_checkpoint_was_trained_to(cli, infilling: Path):
                "--lang", "c", "def <fim_suffix><FILL>(x): pass")  # fmt: skip
     row = json.loads(done.out)
     assert (done.code, row["text"], row["parses"]) == (0, expected, None), done.err
+
+
+def test_what_fills_a_gap_ends_where_a_file_does(cli, infilling: Path, monkeypatch):
+    asked = ["code", "--infill", "-m", str(infilling), "--max-new-tokens", "6", "--json", "--lang", "c", "a<FILL>b"]
+    assert json.loads(cli(*asked).out)["finish_reason"] == "length"
+    vocabulary = transformers.AutoTokenizer.from_pretrained(infilling).get_vocab()
+    monkeypatch.setattr(tokens, "FILE_ENDS", ("not there", *vocabulary))
+    row = json.loads(cli(*asked).out)
+    assert (row["text"], row["finish_reason"]) == ("", "stop")
+
+
+@pytest.mark.parametrize("filling", ["f(x):\n    pass", "f(x):\n    pa", "f(x):\n    pass\n\ndef g(): ..."])
+def test_what_stands_behind_a_gap_is_not_written_again(cli, says, filling: str):
+    says(filling)
+    row = json.loads(cli("code", "--infill", "--json", "def <FILL>(x):\n    pass").out)
+    assert (row["text"], row["parses"], row["finish_reason"]) == ("f", True, "stop")
 
 
 @pytest.mark.parametrize(("filling", "parses"), [("f", True), ("1f", False)])
