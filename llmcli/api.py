@@ -36,17 +36,19 @@ class TaskSession:
     def answer(self, texts: Iterable[str | Record]) -> Iterator[Result]:
         """One result a text, in order; what cannot be answered is a result with an ``error``.
 
-        A record brings its own id and fields (``question`` for the task answer). Raises ModelError, UsageError.
+        The task similar gives its nearest rows alone. A record brings its own id and fields (``question`` for the task
+        answer). Raises ModelError, UsageError.
         """
         records = (
             check(text if isinstance(text, Record) else Record(id=number, text=text))
             for number, text in enumerate(texts, 1)
         )
         assembly = self._task.assemble(self.config)
-        if assembly is None:
-            return runner.run(self._session, records, row_fields=self._task.row_fields)
-        pieces = assembly.split(records)
-        return assembly.join(runner.run(self._session, pieces, row_fields=self._task.row_fields))
+        if assembly is not None:
+            pieces = assembly.split(records)
+            return assembly.join(runner.run(self._session, pieces, row_fields=self._task.row_fields))
+        results = runner.run(self._session, records, row_fields=self._task.row_fields)
+        return self._task.select(self.config, results)
 
     def close(self) -> None:
         """Let go of the model."""

@@ -94,7 +94,7 @@ def changed(text: str, diff: str) -> str:
 
 
 TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "null": type(None),
-         "array of strings": list, "array of objects": list}  # fmt: skip
+         "array of strings": list, "array of numbers": list, "array of objects": list}  # fmt: skip
 CALLS: dict[str, tuple[list[str], list[str], str]] = {
     # task: the plain call, what makes it give all its fields, stdin
     "generate": ([], ["-n", "2"], "hm?"),
@@ -104,6 +104,9 @@ CALLS: dict[str, tuple[list[str], list[str], str]] = {
     "sentiment": ([], ["--all-scores"], "good"),
     "classify": (["--labels", "a,b"], ["--all-scores", "--multi"], "good"),
     "answer": (["who?"], [], "hello there"),
+    "embed": ([], [], "good"),
+    "similar": (["good"], [], "good"),
+    "dedupe": ([], ["--groups"], "good\ngood"),
 }
 
 

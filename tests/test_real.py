@@ -66,6 +66,13 @@ def test_generate_continues_and_answers(real: Path):
     assert len(story["text"].split()) > 10
 
 
+def test_meaning_is_found_and_kept_once(real: Path):
+    rows = ["The parcel arrived two days late.", "How do I get my money back?", "the PARCEL arrived two days late!"]
+    found = llmcli(real, "similar", "refund", "--top", "1", stdin="\n".join(rows))
+    assert found.endswith(f"\t{rows[1]}\n")
+    assert llmcli(real, "dedupe", stdin="\n".join(rows)).splitlines() == rows[:2]
+
+
 def test_killed_and_resumed_gives_the_same_file(process, real: Path, tmp_path: Path):
     """SIGKILL before and after a window is kept; three windows of rows, on the embedded model."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"

@@ -12,7 +12,7 @@ from llmcli.cli.signals import die
 
 TYPE_CHECKING = False  # typing itself is not imported before main() has begun
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, NoReturn
 
     from llmcli.cli.progress import Preparing, Rows
@@ -185,8 +185,8 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
             results = runner.run(session, records, journal=journal, emit=heard, row_fields=task.row_fields)
             if assembly is not None:
                 results = assembly.join(rows.passing(results), emit=emit)
-            for result in results:
-                _one(run, result, rows, writer)
+            for result in task.select(run, _counted(run, results, rows)):
+                writer.write(result)
             if not rows.rows:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
@@ -194,16 +194,18 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     return _closed(run, rows, writer)
 
 
-def _one(run: RunOptions[Any], result: Result, rows: Rows, writer: Writer) -> None:
-    """Write one result; raise where it ends the run: rows that failed in an earlier one do not."""
+def _counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
+    """All results; raise where one ends the run: rows that failed in an earlier one do not."""
     from llmcli.errors import RowsFailed
 
-    if result.error and not run.batch:
-        raise result.error
-    rows.count(result)
-    writer.write(result)
     limit = run.output.max_errors
-    if limit is not None and rows.failed_anew >= limit and not result.resumed:
+    for result in results:
+        if result.error and not run.batch:
+            raise result.error
+        rows.count(result)
+        yield result
+        if limit is None or rows.failed_anew < limit or result.resumed:
+            continue
         raise RowsFailed(f"halted after {rows.failed_anew} failed rows, {rows.rows} rows in all", code="max-errors",
                          hint="--resume goes on" if run.journal else "")  # fmt: skip
 

@@ -17,9 +17,11 @@ class PackageSource(Strict):
     requirements: list[str] = Field(min_length=1)
     """The packages, each with its version: ``name==1.0``."""
     files: list[str] = Field(min_length=1)
-    """The weight files in them, in the order in which they are joined."""
+    """Their files: parts of a GGUF file, in the order in which they are joined, or those of a checkpoint's folder."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the joined file."""
+    """Of all of them, one behind the other."""
+    format: Literal["gguf", "checkpoint"] = "gguf"
+    """What the files are. The first file of a checkpoint stands in its folder itself, others may stand deeper."""
 
 
 class HubSource(Strict):
@@ -47,6 +49,11 @@ class Source(Strict):
             raise ValueError("give exactly one of hub, package, path")
         return self
 
+    @property
+    def converted(self) -> bool:
+        """Whether llmcli makes the checkpoint, of a GGUF file."""
+        return self.hub is None and (self.package is None or self.package.format == "gguf")
+
 
 class License(Strict):
     """A model's licence."""
@@ -59,7 +66,7 @@ class License(Strict):
     """What a user should know of it."""
 
 
-Pipeline = Literal["causal", "seq2seq", "classification", "zero-shot", "question-answering"]
+Pipeline = Literal["causal", "seq2seq", "classification", "zero-shot", "question-answering", "embedding"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ FACTS: dict[Pipeline, Facts] = {
     "classification": Facts(tasks=("sentiment", "classify"), chooses=True),
     "zero-shot": Facts(tasks=("sentiment", "classify"), chooses=True, hypotheses=True),
     "question-answering": Facts(tasks=("answer",), marks_spans=True, reads_any_length=True),
+    "embedding": Facts(tasks=("embed", "similar", "dedupe")),
 }
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 OptionsT = TypeVar("OptionsT")
 ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 """Formats by file ending; other files hold one text each."""
+ARRAY = ".npy"
+"""The ending of an output that is an array of vectors."""
 FOLDER_JOURNAL = ".llmcli.journal"
 """What the journal of an output folder is called, in it."""
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
@@ -132,7 +134,7 @@ class RunOptions(Generic[OptionsT]):
         if target is None or self.format != "text" or not self.several:
             return False
         folder = any(path.is_dir() for path in self.source.input)
-        return target.is_dir() or (folder and plain(target) and ending(target) not in (*ENDINGS, ".json"))
+        return target.is_dir() or (folder and plain(target) and ending(target) not in (*ENDINGS, ".json", ARRAY))
 
     @property
     def journal(self) -> Path | None:

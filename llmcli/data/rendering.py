@@ -40,11 +40,11 @@ def file_name(within: Path, format: str, *, suffix: str = "") -> Path:
     return within.with_name(f"{name}.json" if format == "json" else name)
 
 
-def table(run: RunOptions[Any], task: Task[Any], format: str) -> Table:
-    """The table that a run writes. Of rows that come as no table it has their ids."""
+def table(run: RunOptions[Any], task: Task[Any], format: str, *, made: bool = True) -> Table:
+    """The table that a run writes; without ``made`` the rows as they came. Of rows that come as no table it has ids."""
     same = run.format == format
     delimiter = (same and run.source.delimiter) or ("\t" if format == "tsv" else ",")
-    columns = [*(["file"] if run.several else []), *task.columns(run.options), "status", "error"]
+    columns = [*(["file"] if run.several else []), *task.columns(run.options), "status", "error"] if made else []
     return Table(task.name, columns, delimiter=delimiter, whole=run.format in TABLES,
                  quotes=not (same and run.source.quoting == "none"))  # fmt: skip
 
@@ -72,6 +72,12 @@ def obj(result: Result, *, merge: bool = False, several: bool = False) -> dict[s
     for name, value in given.items():
         made[_free(name, [f"input_{name}"], taken) if name in made else name] = value
     return made
+
+
+def given(result: Result) -> Mapping[str, Any]:
+    """The fields of a row as they came; of one that is bare text its id and its text."""
+    record = result.record
+    return (record.fields if record else None) or {"id": result.id, "text": record.text if record else ""}
 
 
 def _free(name: str, others: Sequence[str], taken: set[str]) -> str:
@@ -151,6 +157,8 @@ class Table:
         return header + self._line([*(fields.get(name, "") for name in self._given), *cells])
 
     def _fields(self, result: Result) -> Mapping[str, Any]:
+        if not self._columns:
+            return given(result)
         if not self._whole:
             return {"id": result.id}
         return result.record.fields if result.record else {}

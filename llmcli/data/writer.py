@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from llmcli.config.run_config import RunOptions
+from llmcli.config.run_config import ARRAY, RunOptions
 from llmcli.data import rendering, sinks
+from llmcli.data.array import Array
 from llmcli.errors import one_line
 from llmcli.reports import RowErrors, plain, say
 from llmcli.run.records import Result
-from llmcli.run.task import Task
+from llmcli.run.task import Routes, Task
 
 
 class Writer:
@@ -25,9 +27,15 @@ class Writer:
     def __init__(self, run: RunOptions[Any], task: Task[Any]) -> None:
         self._run, self._task = run, task
         self._routes = task.routes(run)
-        self._out = _Output(run, task, run.output.output, rows=self._routes.seeks)
+        target = run.output.output
+        self._out: _Output | Array
+        if target is not None and target.suffix.lower() == ARRAY:
+            self._out = Array(run, task, target)
+        else:
+            self._out = _Output(run, task, target, routes=self._routes)
         aside = self._routes.aside
-        self._aside = _Output(run, task, aside, rows=True) if aside is not None else None
+        unsure = replace(self._routes, seeks=True, texts=True)
+        self._aside = _Output(run, task, aside, routes=unsure) if aside is not None else None
         self._said: set[str] = set()
         self._errors = RowErrors()
         self.asked = self.set_aside = self.refused = 0
@@ -48,9 +56,9 @@ class Writer:
         return self._run.output.output is None and self._out.format == "text" and self._task.streams(self._run.options)
 
     def __enter__(self) -> Self:
-        self._out.sink.open()
+        self._out.open()
         if self._aside:
-            self._aside.sink.open()
+            self._aside.open()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -84,24 +92,33 @@ class Writer:
 
 
 class _Output:
-    """A sink and the format of what goes into it. ``rows``: text mode prints the input's rows, not what was made."""
+    """A sink and the format of what goes into it."""
 
-    def __init__(self, run: RunOptions[Any], task: Task[Any], target: Path | None, *, rows: bool) -> None:
-        self._run, self._task, self._rows = run, task, rows
+    def __init__(self, run: RunOptions[Any], task: Task[Any], target: Path | None, *, routes: Routes) -> None:
+        self._run, self._task, self._texts = run, task, routes.texts
+        self._rows = routes.rows and not (run.output.json or run.output.merge)
         self.sink = sinks.sink(run, target)
         self.format = rendering.output_format(run, target)
-        self.shows_errors = self.format != "text" or (run.format == "lines" and not rows)
+        table = self.format in rendering.TABLES
+        by_line = run.format == "lines" and not routes.seeks
+        self.shows_errors = by_line if self.format == "text" else not (self._rows and table)
         """Whether a row that failed has a place in it."""
-        self._table = rendering.table(run, task, self.format) if self.format in rendering.TABLES else None
+        self._table = rendering.table(run, task, self.format, made=not self._rows) if table else None
         one = target is not None and target.suffix.lower() == ".json" and not run.into_folder
         self._array = one and run.batch and self.format == "json"
         self._begun = self.streamed = False
         self._said = ""
         """The piece that was put last."""
 
+    def open(self) -> None:
+        """Make ready to write."""
+        self.sink.open()
+
     def write(self, result: Result) -> None:
         """Render a result, and put it."""
-        if self.format == "json":
+        if self.format == "json" and self._rows and result.error is None:
+            content = rendering.dumps(rendering.given(result))
+        elif self.format == "json":
             content = rendering.dumps(rendering.obj(result, merge=self._run.output.merge, several=self._run.several))
         elif self._table is not None:
             content = self._table.row(result)
@@ -152,7 +169,7 @@ class _Output:
         record = result.record
         if result.error is not None:
             return ""
-        content = record.text if self._rows and record else self._task.text(result, self._run.options)
+        content = record.text if self._texts and record else self._task.text(result, self._run.options)
         if self._run.format == "lines":
             return re.sub(r"\s*[\r\n]\s*", " ", content.strip("\r\n"))
         if not (self._run.format == "text" and self._run.batch) or self._run.into_folder:

@@ -28,6 +28,8 @@ TOKENIZER = (
     "target.spm", "*.jinja",
 )  # fmt: skip
 """What tokenizers of transformers read; nothing else is fetched, and none of these may be a pickle."""
+POOLING = "1_Pooling/config.json"
+"""Where sentence-transformers says how one vector is made of a text's states."""
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 PICKLED = (b"\x80", b"PK\x03\x04")

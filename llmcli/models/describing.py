@@ -22,6 +22,8 @@ HEADS: tuple[tuple[str, Pipeline], ...] = (
     ("LMHeadModel", "causal"),
     ("ForConditionalGeneration", "seq2seq"),
     ("MTModel", "seq2seq"),
+    ("ForMaskedLM", "embedding"),
+    ("Model", "embedding"),
 )
 """Architectures by the end of their names."""
 TRAINED_FOR = {
@@ -158,7 +160,8 @@ def _inferred(config: Json, folder: Path, found: Json) -> ModelConfig:
 def _pipeline(config: Json, folder: Path) -> Pipeline:
     architectures = [str(name) for name in config.get("architectures") or []]
     ends = [pipeline for end, pipeline in HEADS if any(name.endswith(end) for name in architectures)]
-    if not ends or (ends[0] == "seq2seq" and not config.get("is_encoder_decoder")):
+    both = bool(config.get("is_encoder_decoder"))
+    if not ends or both != {"seq2seq": True, "embedding": False}.get(ends[0], both):
         found = ", ".join(architectures) or "no architecture named"
         raise ModelError(
             f"{folder}: no head for a task of llmcli ({found})", code="no-head",

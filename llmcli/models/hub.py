@@ -18,7 +18,7 @@ from llmcli.errors import LlmcliError, ModelError, OutputError
 from llmcli.models import checking, foreign, manifest, transfer
 from llmcli.reports import Report, human
 
-NEEDED = ("config.json", "generation_config.json", *checking.TOKENIZER)
+NEEDED = ("config.json", "generation_config.json", checking.POOLING, *checking.TOKENIZER)
 AGAIN = "try again: files that came whole are kept"
 DESCRIBING = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What tells what a checkpoint is; of Marian, ``vocab.json`` too: its target languages are tokens."""
@@ -192,20 +192,24 @@ def _told(source: HubSource, folder: Path | None = None) -> Iterator[None]:
 
 
 def _needed(sizes: dict[str, int], repo: str) -> tuple[list[str], list[str]]:
-    """The small files and the weights, of the repository's top folder."""
+    """The small files and the weights: of the repository's top folder, and how a sentence embedding is pooled."""
     for name, size in sizes.items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
             raise ModelError(f"{repo}: refused: it names a file outside its folder", code="hostile")
-        if "/" not in name and _like(name, NEEDED + INDEX + WEIGHTS) and not (name.isprintable() and size >= 0):
+        if _top(name) and _like(name, NEEDED + INDEX + WEIGHTS) and not (name.isprintable() and size >= 0):
             raise ModelError(f"{repo}: refused: a file of an impossible name or size", code="hostile")
-    small = [name for name in sizes if "/" not in name and _like(name, NEEDED + INDEX)]
-    weights = [name for name in sizes if "/" not in name and _like(name, WEIGHTS) and "consolidated" not in name]
+    small = [name for name in sizes if _top(name) and _like(name, NEEDED + INDEX)]
+    weights = [name for name in sizes if _top(name) and _like(name, WEIGHTS) and "consolidated" not in name]
     if "config.json" not in small:
         raise ModelError(f"{repo}: no config.json: not a checkpoint of transformers", code="bad-model")
     if not weights:
         raise ModelError(f"{repo}: no safetensors weights, and pickles are never fetched", code="no-safetensors",
                          hint="look for a converted revision of it, and give it in a YAML")  # fmt: skip
     return small, weights
+
+
+def _top(name: str) -> bool:
+    return "/" not in name or name == checking.POOLING
 
 
 def _like(name: str, patterns: tuple[str, ...]) -> bool:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory, out_of_memory
 from llmcli.models import checking, foreign, memory
@@ -21,8 +21,11 @@ HEADS = {
     "classification": "AutoModelForSequenceClassification",
     "zero-shot": "AutoModelForSequenceClassification",
     "question-answering": "AutoModelForQuestionAnswering",
+    "embedding": "AutoModel",
 }
 """The class of transformers that loads the weights of each pipeline."""
+POOLER = "pooler."
+"""A layer that only classifiers of pairs use: no sentence embedding needs it, and many checkpoints lack it."""
 SAFE = {"local_files_only": True, "trust_remote_code": False}
 """How everything is loaded: no look-up, and no Python of the checkpoint's author."""
 TOKENIZER = ("chat_template", "model_max_length", "model_input_names", "padding_side", "additional_special_tokens",
@@ -30,6 +33,23 @@ TOKENIZER = ("chat_template", "model_max_length", "model_input_names", "padding_
 """What a tokenizer's configuration adds to ``tokenizer.json``, besides the special tokens' names."""
 BUFFERS = 1 << 30
 """Bytes that a model may have beside its weights: tables of positions."""
+
+
+def pooling(folder: Path) -> Literal["mean", "cls"]:
+    """How a sentence-transformers checkpoint makes one vector of its states; others are read by their mean.
+
+    Raises ModelError for a way that is not known here.
+    """
+    path = folder / checking.POOLING
+    if not path.is_file():
+        return "mean"
+    modes = {name.removeprefix("pooling_mode_") for name, on in checking.read_json(path).items()
+             if name.startswith("pooling_mode_") and on is True}  # fmt: skip
+    if modes == {"mean_tokens"}:
+        return "mean"
+    if modes == {"cls_token"}:
+        return "cls"
+    raise ModelError(f"{path}: pooling by {', '.join(sorted(modes)) or 'nothing'} is not known", code="bad-model")
 
 
 def head(pipeline: str) -> Any:
@@ -49,8 +69,9 @@ def module(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoin
     model, info = auto.from_pretrained(
         folder, dtype=dtype, use_safetensors=not found.pickled, output_loading_info=True, **SAFE
     )
-    if info["missing_keys"]:
-        names = ", ".join(sorted(info["missing_keys"])[:3])
+    missing = [name for name in info["missing_keys"] if auto.__name__ != HEADS["embedding"] or POOLER not in name]
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
         raise ModelError(f"{folder}: weights are missing: {names}", code="missing-weights")
     return model.eval().to(device)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from llmcli.config import places
-from llmcli.config.model_config import HubSource, ModelConfig, Source
+from llmcli.config.model_config import HubSource, ModelConfig, PackageSource, Source
 from llmcli.errors import ModelError
 from llmcli.models import building, manifest, packages, small_files
 from llmcli.reports import Report
@@ -169,24 +169,38 @@ def _made(model: ModelConfig, work: Path, *, offline: bool, report: Report) -> t
         if not packages.installed(source.package):
             report("fetching", 0.0)
         parts = packages.package_files(source.package, folder=work / "packages", offline=offline)
-        joined = work / "model.gguf"
         report("checking", 0.05)
-        _join(parts, joined, source.package.sha256)
+        facts = {"source": " ".join(source.package.requirements)}
+        if not source.converted:
+            _copy(parts, _places(source.package, out), source.package.sha256)
+            return out, facts
+        joined = work / "model.gguf"
+        _copy(parts, [joined] * len(parts), source.package.sha256)
     else:
         assert source.path is not None  # folder() gave this source a place
-        joined = source.path
+        joined, facts = source.path, {"source": str(source.path)}
     gguf.convert(joined, out, report=report)
-    return out, {"source": " ".join(source.package.requirements) if source.package else str(source.path)}
+    return out, facts
 
 
-def _join(parts: list[Path], joined: Path, sha256: str) -> None:
+def _places(package: PackageSource, folder: Path) -> list[Path]:
+    """Where the files of a package's checkpoint belong. Raises ModelError for one outside of its folder."""
+    top = PurePosixPath(package.files[0]).parent
+    try:
+        return [folder / PurePosixPath(file).relative_to(top) for file in package.files]
+    except ValueError as error:
+        raise ModelError(f"its files are not all in {top}", code="bad-package") from error
+
+
+def _copy(parts: list[Path], places: list[Path], sha256: str) -> None:
+    """Append each part to the file at its place. Raises ModelError where they are not what the sha256 is of."""
     digest = hashlib.sha256()
-    with joined.open("wb") as out:
-        for part in parts:
-            with part.open("rb") as stream:
-                while block := stream.read(1 << 22):
-                    digest.update(block)
-                    out.write(block)
+    for part, place in zip(parts, places, strict=True):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("rb") as stream, place.open("ab") as out:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+                out.write(block)
     if digest.hexdigest() != sha256:
         raise ModelError(
             f"wrong checksum: sha256 is {digest.hexdigest()[:12]}…, not {sha256[:12]}…",

@@ -9,7 +9,7 @@ from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines import batching, budgets
 from llmcli.pipelines.batching import Budget
-from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
+from llmcli.pipelines.protocol import Choice, Completion, Embedding, Emit, Span
 from llmcli.pipelines.tokens import Encoder
 from llmcli.reports import READING
 from llmcli.text import chunking
@@ -76,9 +76,9 @@ class HeadModel:
         """See Model."""
         raise self.refused("score text")
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    def embed(self, texts: Sequence[str]) -> list[Embedding]:
         """See Model."""
-        raise self.refused("compare sentences")
+        raise self.refused("embed texts")
 
     def refused(self, what: str) -> ModelError:
         """The error of a use that the checkpoint's head does not allow."""

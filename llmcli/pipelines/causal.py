@@ -12,7 +12,7 @@ import torch
 from llmcli import reports
 from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
-from llmcli.pipelines import batching, scores
+from llmcli.pipelines import batching, embedding, scores
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.batching import Budget
 from llmcli.pipelines.choice import Choices
@@ -20,7 +20,7 @@ from llmcli.pipelines.completion import Asked, Completions
 from llmcli.pipelines.extraction import STARTS, Extraction, Query
 from llmcli.pipelines.fast import known
 from llmcli.pipelines.fast.prefix import Kept, reader
-from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
+from llmcli.pipelines.protocol import Choice, Completion, Embedding, Emit, Span
 from llmcli.pipelines.reading import PlainReader, Reader
 from llmcli.pipelines.tokens import Encoded, Encoder
 from llmcli.reports import READING, WRITING
@@ -185,18 +185,11 @@ class CausalModel(HeadModel):
             log_p = scores.log_p(self._reader.head, self._reader.begin(open_ended[:same]))
         return float(log_p[ends].logsumexp(0))
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """See Model: the mean of the input embeddings, frequent tokens weighted down.
+    def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """See Model: the mean of the last hidden states."""
+        rows = [self.encoder.sequence(text) for text in texts]
 
-        Weights a / (a + p(token)) with a = 1e-3, after Arora et al., "A Simple but Tough-to-Beat Baseline for
-        Sentence Embeddings" (ICLR 2017). A vocabulary is about in order of frequency, so p follows Zipf's law.
-        """
-        table = self.model.get_input_embeddings().weight
-        vectors = []
-        with torch.inference_mode():
-            for text in texts:
-                ids = torch.tensor(self.encoder.ids(text) or [0], device=table.device)
-                weights = 1e-3 / (1e-3 + 1 / (12.5 * (ids + 1)))
-                vectors.append(weights.float() @ table[ids].float() / weights.sum())
-            unit = torch.nn.functional.normalize(torch.stack(vectors).cpu(), dim=-1)
-        return [[float(x) for x in row] for row in unit.tolist()]
+        def work(batch: list[list[int]]) -> list[Embedding]:
+            return embedding.embed(self.model.base_model, batch, pad=self.encoder.tokenizer.pad_token_id or 0)
+
+        return self.batched(rows, [len(row) for row in rows], work)

@@ -25,6 +25,7 @@ KINDS = {
     "classification": "ClassificationModel",
     "zero-shot": "ZeroShotModel",
     "question-answering": "QuestionAnsweringModel",
+    "embedding": "EmbeddingModel",
 }
 """The model of each pipeline, in the module of its name."""
 
@@ -79,7 +80,7 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
     stored = _stored(folder, config)
     weights = store.identity(_weights(config.model)) if stored else ""
     form = _form(config, found)
-    tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.hub is None)
+    tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.converted)
     model = _module(folder, config, found, form, stored=stored, weights=weights)
     if watch is not None:
         watch(model)
@@ -97,6 +98,8 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
         options["prefixes"] = derived.Prefixes(stored, facts=facts)
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
+    if config.model.pipeline == "embedding":
+        options["pooling"] = loading.pooling(folder)
     if probe := adapters.probe(config.model.trained):
         options["probe"] = probe
     encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)

@@ -54,6 +54,14 @@ class Span:
     chunks: int = 1
 
 
+@dataclass(frozen=True)
+class Embedding:
+    """A unit vector that stands for a text's meaning, and the tokens read."""
+
+    vector: Sequence[float]
+    input_tokens: int
+
+
 class Model(Protocol):
     """A loaded model."""
 
@@ -108,5 +116,8 @@ class Model(Protocol):
     def ending(self, text: str) -> float:
         """Log-probability that the text, as a user's message, is complete: that it ends, or its sentence does."""
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """A unit vector a text, for comparing sentences."""
+    def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """A unit vector a text: two are compared by their cosine. Each text fits the context window.
+
+        Raises GenerationError for a vector that is not finite.
+        """

@@ -49,8 +49,10 @@ OPTIONS_LEFT_OUT = {
     "abstain": "where rows are put",
     "memory": "what is in it is not asked for",
     "detect": "it keeps no journal",
-    "check": "it keeps no journal",
+    "check": "it keeps no journal, or which rows are shown",
     "against": "it keeps no journal",
+    "top": "how many rows are shown",
+    "groups": "how rows are shown",
 }
 """Options of tasks that decide no answer, and why."""
 

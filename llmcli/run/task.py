@@ -50,12 +50,19 @@ def _never(result: Result) -> bool:
 
 @dataclass(frozen=True)
 class Routes:
-    """Where results go besides the output. ``seeks``: the run looks for rows, and says whether there were any."""
+    """Which results are written, where, and in which form.
+
+    ``seeks``: the run looks for rows: those that fail have no line of text, and the exit code is 1 where none is
+    written. ``texts``: text mode prints the input's rows. ``rows``: in every format they go out as they came, unless
+    JSON is asked for.
+    """
 
     drops: Callable[[Result], bool] = _never
     sets_aside: Callable[[Result], bool] = _never
     aside: Path | None = None
     seeks: bool = False
+    texts: bool = False
+    rows: bool = False
     refuses: Callable[[Result], bool] = _never
     """Results that make the run's answer no: exit code 1."""
 
@@ -70,6 +77,10 @@ def _as_given(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _no_routes(run: RunOptions[Any]) -> Routes:
     return Routes()
+
+
+def _all(run: RunOptions[Any], results: Iterator[Result]) -> Iterator[Result]:
+    return results
 
 
 def _silent(options: Any) -> bool:
@@ -118,6 +129,10 @@ class Task(Generic[OptionsT]):
     prepare: Callable[[RunConfig[OptionsT]], RunConfig[OptionsT]] = _as_it_is
     """Settles what depends on several settings. Raises UsageError for those that make no sense together."""
     routes: Callable[[RunOptions[OptionsT]], Routes] = _no_routes
+    select: Callable[[RunOptions[OptionsT], Iterator[Result]], Iterator[Result]] = _all
+    """What a run gives of all its results, and in which order: for a task whose rows are compared with each other."""
+    array: str = ""
+    """The field that ``-o NAME.npy`` makes an array of: a list of numbers."""
     text: Callable[[Result, OptionsT], str] = _text
     """What text mode prints of a result."""
     context: Callable[[Result], str] = _nothing

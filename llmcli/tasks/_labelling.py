@@ -95,6 +95,7 @@ def routes(run: RunOptions[L]) -> Routes:
         sets_aside=lambda result: least is not None and float(result.fields["score"]) < least,
         aside=Path(options.unsure) if least is not None and options.unsure else None,
         seeks=pattern is not None,
+        texts=pattern is not None,
     )
 
 

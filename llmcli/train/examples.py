@@ -13,7 +13,7 @@ from llmcli.config.run_config import AnyConfig
 from llmcli.config.schemas import Generation
 from llmcli.errors import UsageError
 from llmcli.evaluate.rows import Row
-from llmcli.pipelines.protocol import Choice, Completion, Emit, Span
+from llmcli.pipelines.protocol import Choice, Completion, Embedding, Emit, Span
 from llmcli.run.task import Task
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
@@ -89,7 +89,7 @@ class Recorder:
         """See Model."""
         return [0.0] * len(prompts)
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    def embed(self, texts: Sequence[str]) -> list[Embedding]:
         """See Model."""
         raise UsageError("a model that is trained compares no sentences")
 

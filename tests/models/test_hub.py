@@ -72,6 +72,12 @@ def test_a_first_use_fetches_and_only_what_is_needed(llmcli, hub: Hub, tiny_caus
     assert (stored(tmp_path) / "model.safetensors").is_file()
 
 
+def test_how_a_sentence_embedding_is_pooled_is_fetched(llmcli, hub: Hub, checkpoint: Callable[..., Path]):
+    hub.repos["org/causal"] = folder = checkpoint("encoder", pooling="cls_token")
+    here, there = (llmcli("embed", "-m", name, "a dog").stdout for name in (str(folder), "org/causal"))
+    assert here == there != b""
+
+
 def test_an_interrupted_download_goes_on(llmcli, hub: Hub, tmp_path: Path):
     hub.cuts.add("model.safetensors")
     cut = llmcli("models", "pull", "org/causal")
@@ -201,7 +207,7 @@ def test_a_gguf_file_that_is_none(cli, tmp_path: Path):
 def test_what_cannot_be_run_is_listed_all_the_same(llmcli, tmp_path: Path):
     assert llmcli("models", "pull", "org/causal").returncode == 0
     assert b"org/causal\tany task" in llmcli("models", "list").stdout
-    (stored(tmp_path) / "config.json").write_text('{"architectures": ["OtherModel"], "model_type": "other"}')
+    (stored(tmp_path) / "config.json").write_text('{"architectures": ["OtherHead"], "model_type": "other"}')
     listed = llmcli("models", "list")
     assert (listed.returncode, b"org/causal\tno task that is known" in listed.stdout) == (0, True), listed.stderr
 

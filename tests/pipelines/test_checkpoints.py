@@ -123,7 +123,8 @@ NO_CHECKPOINT: dict[str, tuple[str | None, str]] = {
                  '"task_specific_params": {"summarization": {"num_beams": -1}}}', "bad-model"),
     "no language": ('{"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": true, '
                     '"task_specific_params": {"translation_zz_to_qq": {}}}', "bad-model"),
-    "no head": ('{"architectures": ["BertModel"]}', "no-head"),
+    "no head": ('{"architectures": ["BertForPreTraining"]}', "no-head"),
+    "both ways": ('{"architectures": ["BartModel"], "is_encoder_decoder": true}', "no-head"),
     "no architecture": ("{}", "no-head"),
     "speech": ('{"architectures": ["WhisperForAudioClassification"]}', "no-head"),
     "image to text": ('{"architectures": ["Blip2ForConditionalGeneration"]}', "no-head"),
@@ -179,7 +180,7 @@ REFUSED = {
     "T5 judges": ("t5", ["sentiment"], 4, "it can do generate, summarize, translate, answer"),
     "a span head judges": ("qa", ["sentiment"], 4, "it can do answer"),
     "inference generates": ("nli", ["generate"], 4, "it can do sentiment, classify"),
-    "no head": ("headless", ["sentiment"], 4, "error[no-head]"),
+    "no head": ("headless", ["sentiment"], 4, "it can do embed, similar, dedupe"),
     "another target": ("marian", ["translate", "-t", "de"], 2, "it translates to fr"),
     "another source": ("marian", ["translate", "-f", "de"], 2, "it translates from en"),
     "unknown target": ("m2m100", ["translate", "-t", "tlh", "-f", "en"], 2, "does not know Klingon"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmcli.pipelines.protocol import Choice, Completion, Span
+from llmcli.pipelines.protocol import Choice, Completion, Embedding, Span
 from llmcli.text.prompts import Rendered
 
 NOISE = b"noise of a C library\n"
@@ -65,8 +66,11 @@ class FakeModel:
     def ending(self, text: str) -> float:
         return 0.0 if text.endswith(("?", ".")) else -10.0
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        return [[float(len(text)), 1.0] for text in texts]
+    def embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """How often each of eight letters is in the text, as a unit vector."""
+        counts = [[text.lower().count(letter) + 1e-3 for letter in "aeinorst"] for text in texts]
+        return [Embedding([n / math.hypot(*row) for n in row], self.count(text))
+                for text, row in zip(texts, counts, strict=True)]  # fmt: skip
 
 
 @dataclass(eq=False)

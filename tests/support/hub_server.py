@@ -96,7 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _facts(self, repo: str, revision: str) -> dict[str, object]:
         converted = revision in ("refs%2Fpr%2F1", CONVERTED)
         folder = self.server.converted[repo] if converted else self.server.repos[repo]
-        files = [(file.name, file.stat().st_size) for file in sorted(folder.iterdir())]
+        whole = sorted(file for file in folder.rglob("*") if file.is_file())
+        files = [(file.relative_to(folder).as_posix(), file.stat().st_size) for file in whole]
         files += [(name, 1) for name in self.server.extra.get(repo, [])]
         commit = CONVERTED if converted else revision if len(revision) == len(COMMIT) else self.server.commit
         return {"id": repo, "modelId": repo, "sha": commit, "private": False, "tags": self.server.tags, "downloads": 0,

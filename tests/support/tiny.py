@@ -259,6 +259,17 @@ def headless(folder: Path) -> None:
     save(BertForMaskedLM, _bert_config(tokenizer), tokenizer, folder)
 
 
+def encoder(folder: Path, *, pooling: str = "mean_tokens") -> None:
+    """A sentence-transformers checkpoint."""
+    from transformers import BertModel
+
+    tokenizer = _bert_tokenizer()
+    save(BertModel, _bert_config(tokenizer), tokenizer, folder)
+    (folder / "1_Pooling").mkdir()
+    modes = {f"pooling_mode_{name}": name == pooling for name in ("cls_token", "mean_tokens", "max_tokens")}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(modes))
+
+
 def roberta(folder: Path, *, labels: tuple[str, ...] = ("negative", "neutral", "positive")) -> None:
     """Its tokenizer names no limit, and positions begin behind the padding token's: 62 tokens fit a table of 64."""
     from transformers import RobertaConfig, RobertaForSequenceClassification, RobertaTokenizer
@@ -275,5 +286,8 @@ SEQ2SEQ: dict[str, Callable[..., None]] = {
 CAUSAL: dict[str, Callable[..., None]] = {"gpt2": gpt2, "llama": llama, "qwen3": qwen3, "gemma3": gemma3}
 CLASSIFIERS: dict[str, Callable[..., None]] = {"distilbert": distilbert, "bert": bert, "roberta": roberta}
 BUILDERS = (
-    SEQ2SEQ | CAUSAL | CLASSIFIERS | {"nli": nli, "bart-nli": bart_nli, "qa": question_answering, "headless": headless}
+    SEQ2SEQ
+    | CAUSAL
+    | CLASSIFIERS
+    | {"nli": nli, "bart-nli": bart_nli, "qa": question_answering, "headless": headless, "encoder": encoder}
 )
