@@ -71,11 +71,16 @@ def _prompt(record: Record, model: Model, config: RunConfig[Options]) -> Prompt:
     """A chat model answers a prompt that is complete, and continues others; a system prompt makes it answer."""
     from llmcli.config.schemas import Prompt
 
-    end, system = record.text[-2000:].strip(), config.options.system or ""
+    system = config.options.system or ""
     template = config.model.chat and not config.options.raw
-    whole = end.endswith(MARKS) or (not end.endswith(OPEN_MARKS) and model.ending(end) >= COMPLETE)
-    chat = template and (bool(system) or whole)
+    chat = template and (bool(system) or _complete(record.text[-2000:].strip(), model))
     return Prompt(style="chat", instruction=system) if chat else Prompt()
+
+
+def _complete(end: str, model: Model) -> bool:
+    if end.endswith(MARKS) or end.endswith(OPEN_MARKS):
+        return end.endswith(MARKS)
+    return model.ending(end) >= COMPLETE
 
 
 def _talk(index: int, record: Record, *, room: int, model: Model, config: RunConfig[Options]) -> _writing.Row | None:

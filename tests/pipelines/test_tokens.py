@@ -33,7 +33,7 @@ def test_a_character_cut_at_the_end_is_dropped(raw: bytes, text: str):
 def test_a_long_text_is_counted_and_cut_in_parts(monkeypatch):
     tokenizer = tiny.byte_tokenizer()
     lengths: list[int] = []
-    model = HeadModel(None, Encoder(tokenizer), window=1)
+    model = HeadModel(None, Encoder(tokenizer), window=1, batch_size=1)
     tokens = model.encoder.tokens
     monkeypatch.setattr(
         model.encoder, "tokens", lambda text, **options: lengths.append(len(text)) or tokens(text, **options)

@@ -338,7 +338,7 @@ def test_lost_between_windows(cli: Callable[..., Done], fake: FakeModel, place: 
 
 def test_lost_in_the_middle_of_a_text(place: Path):
     pid = workers.start("dies")
-    with subprocess.Popen([sys.executable, "-m", "llmcli", "generate", "x"], stdout=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-m", "llmcli", "generate", "--raw", "x"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.read(11) == b"a beginning"
@@ -394,7 +394,7 @@ def test_a_short_request_does_not_wait_for_a_batch(place: Path):
 def test_ctrl_c_cancels(place: Path, tiny_causal: Path):
     """A text of thousands of tokens ends with its client, not with its last token."""
     command = [sys.executable, "-m", "llmcli", "generate", "-m", str(tiny_causal), "--max-new-tokens", "8000",
-               "--temperature", "1", "--seed", "1", "x"]  # fmt: skip
+               "--temperature", "1", "--seed", "1", "--raw", "x"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read(1)
