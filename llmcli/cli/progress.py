@@ -193,7 +193,7 @@ class Rows:
     def text(self) -> str:
         """What goes on with the rows, for the status line."""
         seconds = clock(time.monotonic() - self._since) + (f", {self._report.share}" if self._report.share else "")
-        if not self._working:
+        if not self._working and not self._report.share:
             what = f"waiting for input, {seconds}"
         elif not self._batch:
             return f"working, {seconds}" + (f", {self.pieces:,} segments done" if self.pieces else "")
