@@ -13,13 +13,16 @@ from llmcli.cli.signals import die
 TYPE_CHECKING = False  # typing itself is not imported before main() has begun
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import ExitStack
     from typing import Any, NoReturn
 
     from llmcli.cli.progress import Preparing, Rows
     from llmcli.config.run_config import RunOptions
     from llmcli.data.writer import Writer
     from llmcli.errors import LlmcliError
+    from llmcli.run.journal import Journal
     from llmcli.run.records import Result
+    from llmcli.run.session import Session
     from llmcli.worker.client import Opened
 
 
@@ -143,6 +146,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     ``asked``: the command line's options, which hold until all settings are resolved.
     """
     import contextlib
+    from functools import partial
 
     from llmcli import tasks
     from llmcli.cli import progress
@@ -164,11 +168,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         targets.check(run, files, aside=aside)
         total = readers.count(run, files) if run.batch and not output.quiet else None
         assembly = task.assemble(run)
-        journal = None
-        if (place := run.journal) is not None and (assembly is None or assembly.journaled):
-            from llmcli.run.journal import Journal
-
-            journal = stack.enter_context(Journal(place, output=output, fingerprint=session.fingerprint))
+        journal = None if assembly is not None and not assembly.journaled else _journal(run, session, stack)
         with (
             progress.Rows(report, total=total, quiet=output.quiet, batch=run.batch,
                           earlier=journal.finished if journal else 0) as rows,
@@ -178,13 +178,12 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
             if journal is not None:
                 patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
                 records = stack.enter_context(patience).between(records)
+            answer = partial(runner.run, session, journal=journal, row_fields=task.row_fields)
             emit = writer.emit if writer.streams and not run.batch else None
-            if assembly is not None:
-                records = assembly.split(records)
-            heard = emit if assembly is None else None  # an assembly's pieces are not what is shown
-            results = runner.run(session, records, journal=journal, emit=heard, row_fields=task.row_fields)
-            if assembly is not None:
-                results = assembly.join(rows.passing(results), emit=emit)
+            if assembly is None:
+                results = answer(records, emit=emit)
+            else:  # its pieces are not what is shown
+                results = assembly.join(rows.passing(answer(assembly.split(records))), emit=emit)
             for result in task.select(run, _counted(run, results, rows)):
                 writer.write(result)
             if not rows.rows:
@@ -192,6 +191,15 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         if journal is not None:
             journal.complete(keep=run.batch)
     return _closed(run, rows, writer)
+
+
+def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journal | None:
+    """The journal of a run that keeps one, until the stack is left."""
+    if run.journal is None:
+        return None
+    from llmcli.run.journal import Journal
+
+    return stack.enter_context(Journal(run.journal, output=run.output, fingerprint=session.fingerprint))
 
 
 def _counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
