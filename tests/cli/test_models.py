@@ -85,7 +85,7 @@ def test_the_size_that_is_listed_counts_derived_files(cli, hub: Hub):
 
 def test_the_list_is_a_table_on_a_terminal_and_plain_elsewhere(cli, tmp_path: Path):
     plain = cli("models", "list").out.splitlines()
-    assert plain[0].split("\t")[:2] == ["bart-large-cnn", "summarize"]
+    assert ["bart-large-cnn", "summarize"] in [row.split("\t")[:2] for row in plain]
     lines = on_terminal("models", "list").splitlines()
     assert lines[0].split() == ["name", "tasks", "size", "licence", "source", "here"]
     place = lines[0].index("tasks")
