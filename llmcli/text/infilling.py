@@ -25,6 +25,16 @@ def cuts(filled: str, after: str) -> Iterator[str]:
             yield before.rstrip() if after[:1].isspace() else before
 
 
+def block(filled: str, before: str) -> str:
+    """What fills a gap that begins an indented line, up to the first line that is less indented: the block's end."""
+    indent = before.rpartition("\n")[2]
+    if not indent or not indent.isspace():
+        return filled
+    lines = filled.split("\n")
+    out = (place for place, line in enumerate(lines) if place and line.strip() and not line.startswith(indent))
+    return "\n".join(lines[: next(out, len(lines))]).rstrip()
+
+
 def _common(one: str, other: str) -> int:
     """Characters that two texts begin with in common."""
     pairs = enumerate(zip(one, other, strict=False))

@@ -29,6 +29,30 @@ def test_cuts(name: str):
     assert [*infilling.cuts(filled, after)] == cuts
 
 
+BLOCKS: dict[str, tuple[str, str, str]] = {
+    # name: what was written, the text before the gap, what is kept
+    "leaves the block": (
+        "x = a\n    return x\n\nprint(add(5, 3))\nprint(1)",
+        "def add(a):\n    ",
+        "x = a\n    return x",
+    ),
+    "stays in it": (
+        "if a:\n        return a\n    return b",
+        "def f(a, b):\n    ",
+        "if a:\n        return a\n    return b",
+    ),
+    "no block": ("x = 1\ny = 2", "", "x = 1\ny = 2"),
+    "within a line": ("a, b):\npass", "def f(", "a, b):\npass"),
+    "nothing": ("", "def f():\n    ", ""),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks(name: str):
+    filled, before, kept = BLOCKS[name]
+    assert infilling.block(filled, before) == kept
+
+
 @bounded(150)
 @given(st.text("ab \n)", max_size=20), st.text("ab \n)", max_size=30))
 def test_a_cut_is_a_beginning(filled: str, after: str):
