@@ -15,7 +15,7 @@ import signal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import NoReturn, TypeVar
+    from typing import NoReturn, Self, TypeVar
 
     T = TypeVar("T")
 
@@ -46,7 +46,23 @@ def settle() -> None:
         die(_heard[0])
 
 
-class Patience:
+class _Hearing:
+    """A context in which signals that would end the program are heard; one that was ignored stays so."""
+
+    def __enter__(self) -> Self:
+        for number in ENDING:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end_at_once()
+
+    def _hear(self, number: int, frame: object) -> None:
+        """The first signal, or a later one."""
+
+
+class Patience(_Hearing):
     """A context in which the first signal waits for the rows in work, and the second ends the program at once.
 
     ``idle``: whether nothing would be lost now. ``last_words``: what to say at the end, if anything.
@@ -55,15 +71,6 @@ class Patience:
     def __init__(self, *, idle: Callable[[], bool], last_words: Callable[[], str], quiet: bool) -> None:
         self._idle, self._last_words, self._quiet = idle, last_words, quiet
         self._between = True
-
-    def __enter__(self) -> Patience:
-        for number in ENDING:
-            if signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        end_at_once()
 
     def between(self, records: Iterator[T]) -> Iterator[T]:
         """The records. Whoever asks for the next one has kept all results so far: there a signal ends the program."""
@@ -93,7 +100,7 @@ class Patience:
         die(_heard[0])
 
 
-class Stopping:
+class Stopping(_Hearing):
     """A context in which the first signal asks a long work to end with what it has; the second ends the program.
 
     Before the work has asked whether it is to end, it has nothing yet: then the first one ends the program. It ends by
@@ -102,15 +109,6 @@ class Stopping:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet, self._patient = quiet, False
-
-    def __enter__(self) -> Stopping:
-        for number in ENDING:
-            if signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        end_at_once()
 
     def asked(self) -> bool:
         """Whether it is to end."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from llmcli.config import places
 from llmcli.config.schemas import Chosen
 from llmcli.config.strict_yaml import load as load_file
-from llmcli.errors import OutputError
+from llmcli.errors import OutputError, shown
 
 
 def path() -> Path:
@@ -34,7 +34,7 @@ def write(target: Path, content: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + ".partial")
-        partial.write_text(content, encoding="utf-8")
+        partial.write_text(content, encoding="utf-8", newline="\n")
         partial.replace(target)
     except OSError as error:
-        raise OutputError(f"{target}: {error.strerror or error}", code="write") from error
+        raise OutputError(f"{shown(target)}: {error.strerror or error}", code="write") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmcli.config import places
+from llmcli.config import chosen, places
 from llmcli.config.run_config import ending
 from llmcli.errors import InputError, LlmcliError, OutputError, UsageError, shown
 from llmcli.run.records import Record, Result, decode, failed, original
@@ -26,9 +28,9 @@ def assemble(run: RunOptions[Any], *, target: str) -> Assembly | None:
     """What takes the records of a run apart; None where its rows are answered as they are. ``target``: as asked for."""
     options = run.options
     if options.detect:
-        return Detecting()
+        return Alone(_detected)
     if options.check:
-        return Checking(run, _needed(target))
+        return Alone(Checking(run, _needed(target)))
     if run.format != "text" and options.memory is None:
         return None
     kept = Remembering(Path(options.memory), run, _needed(target)) if options.memory is not None else None
@@ -75,6 +77,8 @@ class Remembering:
         self._path = path
         if ending(path) not in (".tmx", ".tsv"):
             raise UsageError(f"{shown(path)}: a memory is a .tmx or a .tsv file")
+        if not path.parent.is_dir():  # known before the work, not behind it
+            raise OutputError(f"{shown(path)}: {os.strerror(errno.ENOENT)}", code="write")
         self._before = _read(path) if path.exists() else ""
         try:
             if ending(path) == ".tmx" and self._before:
@@ -94,20 +98,16 @@ class Remembering:
         else:
             gap = "\n" if self._before and not self._before.endswith("\n") else ""
             text = self._before + gap + memory.tsv_lines(self.memory)
-        unfinished = self._path.with_name(f"{self._path.name}.partial")
-        try:
-            unfinished.write_text(text, encoding="utf-8", newline="\n")
-            unfinished.replace(self._path)
-        except OSError as error:
-            raise OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write") from error
+        chosen.write(self._path, text)
 
 
-class _Alone:
-    """What answers records without a model: see :class:`llmcli.run.task.Assembly`."""
+class Alone:
+    """Has records answered without a model, by ``answer``: see :class:`llmcli.run.task.Assembly`."""
 
     journaled = False
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[Record], Result]) -> None:
+        self._answer = answer
         self._records: Iterator[Record] = iter(())
 
     def split(self, records: Iterator[Record]) -> Iterator[Record]:
@@ -122,32 +122,27 @@ class _Alone:
             try:
                 if record.error is not None:
                     raise record.error
-                yield self._result(record)
+                yield self._answer(record)
             except LlmcliError as error:
                 yield failed(record, error, model="")
 
-    def _result(self, record: Record) -> Result:
-        raise NotImplementedError
+
+def _detected(record: Record) -> Result:
+    """Which language a text is in."""
+    found = languages.told(record.text, list(languages.COMMON))
+    return Result(record.id, {"language": found.code, "probability": found.probability}, record=record)
 
 
-class Detecting(_Alone):
-    """Says which language texts are in."""
-
-    def _result(self, record: Record) -> Result:
-        found = languages.told(record.text, list(languages.COMMON))
-        return Result(record.id, {"language": found.code, "probability": found.probability}, record=record)
-
-
-class Checking(_Alone):
-    """Compares texts with translations of theirs that somebody made."""
+class Checking:
+    """Compares texts with translations of theirs that somebody made. Raises UsageError for rows."""
 
     def __init__(self, run: RunOptions[Any], target: str) -> None:
-        super().__init__()
         self._run, self._target = run, target
         if run.format != "text":
             raise UsageError("--check is for files", hint="give -i FILE --against FILE")
 
-    def _result(self, record: Record) -> Result:
+    def __call__(self, record: Record) -> Result:
+        """The faults of a text's translation. Raises InputError."""
         options = self._run.options
         against: Path = Path(options.against)
         if against.is_dir():

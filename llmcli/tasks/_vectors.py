@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmcli.errors import ROW_ERRORS, LlmcliError
-from llmcli.run.records import Record
+from llmcli.run.records import Record, Result, failed
 from llmcli.text import chunking
 from llmcli.text.prompts import Rendered
 
@@ -61,6 +61,19 @@ def read(model: Model, config: RunConfig[OptionsT], texts: Sequence[str]) -> lis
         Embedded([next(made) for _ in fit.pieces], fit.truncated) if isinstance(fit, chunking.Fitted) else fit
         for fit in fitted
     ]
+
+
+def results(
+    records: Sequence[Record], read: Sequence[Embedded | LlmcliError],
+    fields: Callable[[Record, Embedded], dict[str, Any]], *, model: str,
+) -> list[Result]:  # fmt: skip
+    """One result a record, with the ``fields`` that are made of what was read of it."""
+    return [
+        failed(record, found, model=model) if isinstance(found, LlmcliError) else
+        Result(record.id, fields(record, found), model=model, input_tokens=found.tokens, chunks=len(found.chunks),
+               truncated=found.truncated, record=record)
+        for record, found in zip(records, read, strict=True)
+    ]  # fmt: skip
 
 
 def dot(one: Sequence[float], other: Sequence[float]) -> float:

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from llmcli.errors import LlmcliError
-from llmcli.run.records import Record, Result, failed
+from llmcli.run.records import Record, Result
 from llmcli.run.task import Routes, Task
 from llmcli.tasks import _vectors
 
@@ -55,15 +54,13 @@ def answer(
     model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
 ) -> list[Result]:
     """One result a record: ``vector``, float16 numbers in base64, which :func:`select` compares."""
-    name, results = config.model.name, []
-    for record, found in zip(records, _vectors.read(model, config, _vectors.texts(records)), strict=True):
-        if isinstance(found, LlmcliError):
-            results.append(failed(record, found, model=name))
-            continue
-        packed = base64.b64encode(struct.pack(f"<{len(found.vector)}e", *found.vector)).decode()
-        results.append(Result(record.id, {"vector": packed}, model=name, input_tokens=found.tokens,
-                              chunks=len(found.chunks), truncated=found.truncated, record=record))  # fmt: skip
-    return results
+
+    def fields(record: Record, found: _vectors.Embedded) -> dict[str, Any]:
+        vector = found.vector
+        return {"vector": base64.b64encode(struct.pack(f"<{len(vector)}e", *vector)).decode()}
+
+    read = _vectors.read(model, config, _vectors.texts(records))
+    return _vectors.results(records, read, fields, model=config.model.name)
 
 
 @dataclass(frozen=True)

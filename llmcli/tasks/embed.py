@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from llmcli.errors import LlmcliError
-from llmcli.run.records import Record, Result, failed
+from llmcli.run.records import Record, Result
 from llmcli.run.task import Task
 from llmcli.tasks import _vectors
 
@@ -28,15 +27,12 @@ def answer(
     model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
 ) -> list[Result]:
     """One result a record: ``embedding``, a unit vector."""
-    name, results = config.model.name, []
-    for record, found in zip(records, _vectors.read(model, config, _vectors.texts(records)), strict=True):
-        if isinstance(found, LlmcliError):
-            results.append(failed(record, found, model=name))
-            continue
-        vector = [round(value, DIGITS) for value in found.vector]
-        results.append(Result(record.id, {"embedding": vector}, model=name, input_tokens=found.tokens,
-                              chunks=len(found.chunks), truncated=found.truncated, record=record))  # fmt: skip
-    return results
+
+    def fields(record: Record, found: _vectors.Embedded) -> dict[str, Any]:
+        return {"embedding": [round(value, DIGITS) for value in found.vector]}
+
+    read = _vectors.read(model, config, _vectors.texts(records))
+    return _vectors.results(records, read, fields, model=config.model.name)
 
 
 def text(result: Result, options: Options) -> str:

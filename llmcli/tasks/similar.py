@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.errors import LlmcliError, UsageError
-from llmcli.run.records import Record, Result, failed
+from llmcli.run.records import Record, Result
 from llmcli.run.task import Routes, Task
 from llmcli.tasks import _vectors
 
@@ -54,16 +54,13 @@ def answer(
     query, *read = _vectors.read(model, config, [str(config.options.query), *_vectors.texts(records)])
     if isinstance(query, LlmcliError):
         raise UsageError(f"the query: {query.message}", hint=query.hint)
-    sought, name, results = query.vector, config.model.name, []
-    for record, found in zip(records, read, strict=True):
-        if isinstance(found, LlmcliError):
-            results.append(failed(record, found, model=name))
-            continue
+    sought = query.vector
+
+    def fields(record: Record, found: _vectors.Embedded) -> dict[str, Any]:
         score = max(_vectors.dot(sought, chunk.vector) for chunk in found.chunks)
-        fields = {"score": max(-1.0, min(1.0, score)), "text": record.text}
-        results.append(Result(record.id, fields, model=name, input_tokens=found.tokens, chunks=len(found.chunks),
-                              truncated=found.truncated, record=record))  # fmt: skip
-    return results
+        return {"score": max(-1.0, min(1.0, score)), "text": record.text}
+
+    return _vectors.results(records, read, fields, model=config.model.name)
 
 
 def select(run: RunOptions[Options], results: Iterator[Result]) -> Iterator[Result]:

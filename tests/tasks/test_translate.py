@@ -213,6 +213,11 @@ def test_what_is_kept(cli, says):
     assert (asked, done.out) == (["Buy X1 X2 now"], '{"a": "Jetzt ACME Widget12 kaufen"}')
 
 
+def test_a_memory_without_a_folder_is_known_before(cli, fake, tmp_path: Path):
+    done = cli(*SHORT, "--memory", str(tmp_path / "none" / "m.tsv"), stdin="One.")
+    assert (done.code, done.out, done.err.count("\n"), fake.prompts) == (10, "", 1, [])
+
+
 @pytest.mark.parametrize("arguments", [["--keep", "("], ["--term", "x"], ["--check"], ["--against", "x"],
                                        ["--check", "--detect", "--against", "x"], ["--memory", "x.txt"],
                                        ["--glossary", "no.tsv"], ["--format", "docx"]], ids=" ".join)  # fmt: skip
