@@ -115,6 +115,8 @@ def remove(name: Name) -> None:
     if not folder.is_dir():
         raise ModelError(f"{name} is not here", code="not-pulled")
     size, facts = listing.disk_use(folder), manifest.read(folder) or {}
+    if "trained" not in facts and not folder.is_relative_to(places.cache()):
+        raise ModelError(f"{name} is a folder of your own", code="no-model", hint="rm -r deletes it")
     try:
         if "trained" in facts:
             manifest.discard(folder)

@@ -15,6 +15,8 @@ from llmcli.errors import ModelError
 
 NAME = "manifest.json"
 """Written last: a folder without it is not whole."""
+FACTS = {"sha256", "size", "mtime_ns"}
+"""What is known of each file."""
 
 
 def write(folder: Path, **facts: str) -> None:
@@ -66,7 +68,15 @@ def read(folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / NAME).read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and "files" in found else None
+    return found if isinstance(found, dict) and _listed(found.get("files")) else None
+
+
+def _listed(files: Any) -> bool:
+    """Whether these are files of the folder: what a stranger's list names elsewhere is not looked at, or deleted."""
+    return isinstance(files, dict) and all(
+        not os.path.isabs(name) and ".." not in Path(name).parts and isinstance(facts, dict) and facts.keys() >= FACTS
+        for name, facts in files.items()
+    )
 
 
 def discard(folder: Path) -> None:

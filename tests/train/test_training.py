@@ -190,3 +190,31 @@ def test_an_unfinished_run_goes_on(train, checkpoint, tmp_path: Path, monkeypatc
     assert "settings: rank" in train(*command, "--rank", "4", "--resume").err
     assert "settings: rows" in train(*command, "--resume", text=rows(118)).err
     assert "kept: probe" in train(*command, "--resume").out
+
+
+MANIFESTS: dict[str, str | None] = {
+    "none": None,
+    "of another kind": '{"files": {}}',
+    "with a name outside": '{"trained": "x", "files": {"../victim": {"sha256": "", "size": 0, "mtime_ns": 0}}}',
+    "with an absolute name": '{"trained": "x", "files": {"/victim": {"sha256": "", "size": 0, "mtime_ns": 0}}}',
+    "without a list": '{"trained": "x", "files": 3}',
+    "without facts": '{"trained": "x", "files": {"model.yaml": 3}}',
+}
+
+
+@pytest.mark.parametrize("listed", MANIFESTS.values(), ids=MANIFESTS)
+def test_a_folder_that_train_did_not_write_is_never_removed(cli, tmp_path: Path, monkeypatch, listed: str | None):
+    monkeypatch.chdir(tmp_path)
+    folder, victim = tmp_path / "own", tmp_path / "victim"
+    folder.mkdir()
+    for path in (victim, folder / "notes"):
+        path.write_text("mine")
+    (folder / "model.yaml").write_text("name: own\nbase: gemma-3-270m\nsource: {path: .}\npipeline: causal\n")
+    if listed is not None:
+        (folder / "manifest.json").write_text(listed)
+    before = sorted(folder.iterdir())
+    done = cli("models", "remove", "./own")
+    assert (done.code, done.err.count("\n")) == (4, 1), done.err
+    done = cli("models", "verify", "./own")  # an empty list names nothing that has changed
+    assert (done.code, done.err.count("\n")) == ((0, 0) if listed == MANIFESTS["of another kind"] else (4, 1)), done.err
+    assert (sorted(folder.iterdir()), victim.read_text()) == (before, "mine")
