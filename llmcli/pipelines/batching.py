@@ -52,27 +52,22 @@ class Budget:
     tokens: int
     most: int = 0
     holds: int = 0
-    _speeds: dict[int, list[float]] = field(default_factory=dict)
-
-    @property
-    def read(self) -> int:
-        """The most tokens that are read in a pass."""
-        return self.tokens
+    speeds: dict[int, list[float]] = field(default_factory=dict)
 
     def shrink(self, rows: int, tokens: int) -> None:
         """Remember that so large a batch did not fit."""
         self.rows, self.tokens = max(min(self.rows, rows // 2), 1), max(min(self.tokens, tokens // 2), 1)
-        self.most, self.holds = self.rows, self.holds and max(min(self.holds, tokens // 2), 1)
+        self.most, self.holds = self.most and self.rows, self.holds and max(min(self.holds, tokens // 2), 1)
 
     def measured(self, rows: int, tokens: int, seconds: float) -> None:
         """Grow, or go back, by what a batch of that many rows took."""
         if rows != self.rows or rows >= self.most:
             return
-        found = self._speeds.setdefault(rows, [])
+        found = self.speeds.setdefault(rows, [])
         found.append(tokens / max(seconds, 1e-9))
         if len(found) < LOOKS:
             return
-        before = self._speeds.get(rows // 2)
+        before = self.speeds.get(rows // 2)
         if before is not None and max(found) < GAIN * max(before):
             self.rows = self.most = rows // 2
         else:
@@ -110,7 +105,7 @@ def run(
             try:
                 found = work([items[index] for index in batch])
             except (RuntimeError, MemoryError) as error:
-                _shrink(budget, [lengths[index] for index in batch], error)
+                _shrink(budget, len(batch), len(batch) * max(lengths[index] for index in batch), error)
                 break  # and plan what is left anew
             results.update(zip(batch, found, strict=True))
             reports.tell(stage, len(results) / len(items))
@@ -136,22 +131,22 @@ def flow(lengths: Mapping[int, int], work: Write, *, budget: Budget, each: int, 
         longest = lengths[waiting[0]]
         slots = budget.slots(longest, most, each)
         # Where twice as many of the rest would fit, they make a run of their own.
-        part = [place for place in waiting if budget.slots(lengths[place], most, each) < 2 * slots] or waiting
-        left, begin = set(part), time.perf_counter()
+        part = [place for place in waiting if budget.slots(lengths[place], most, each) < 2 * slots]
+        count, over, begin = min(slots, len(part)) * each, set[int](), time.perf_counter()
         try:
-            work(part, left.discard, min(slots, len(part)) * each)
+            work(part, over.add, count)
         except (RuntimeError, MemoryError) as error:
-            rows = min(slots, len(left))
-            _shrink(budget, [longest + most if budget.holds else longest] * rows, error)
+            tokens = count * (longest + most if budget.holds else longest)
+            _shrink(budget, count if count > each else 1, tokens, error)
         else:
-            budget.measured(min(slots, len(part)), len(part), time.perf_counter() - begin)
-        waiting = [place for place in waiting if place in left or place not in part]
+            budget.measured(count, len(part), time.perf_counter() - begin)
+        waiting = [place for place in waiting if place not in over]
 
 
-def _shrink(budget: Budget, lengths: Sequence[int], error: Exception) -> None:
-    """Halve the budget of a batch that ran out of memory; any other error goes on."""
+def _shrink(budget: Budget, rows: int, tokens: int, error: Exception) -> None:
+    """Halve the budget of a batch of ``rows`` that ran out of memory; any other error goes on."""
     if not out_of_memory(error):
         raise error
-    if len(lengths) == 1:
+    if rows == 1:
         raise OutOfMemory("out of memory with a single row", hint="try a shorter text") from error
-    budget.shrink(len(lengths), len(lengths) * max(lengths))
+    budget.shrink(rows, tokens)

@@ -43,6 +43,8 @@ class CausalModel(HeadModel):
         self._completions = Completions(model, encoder, self._prefixes)
         self._choices = Choices(self._reader)
         self._extraction = Extraction(encoder, self._reader)
+        # How quick texts are written says nothing of how quick they are read.
+        self._writing = replace(self._budget, speeds={})
         self._budgets: dict[int, Budget] = {}
 
     def size(self, prompt: Rendered) -> int:
@@ -68,26 +70,28 @@ class CausalModel(HeadModel):
     def _flowing(self, encoded: list[Encoded], seeds: list[int | None], asked: Asked) -> list[list[Completion]]:
         """Rows join a batch as others leave it; where pieces of a text are heard, each is written by itself."""
         each, most = asked.config.num_return_sequences, asked.config.max_new_tokens
-        found: list[list[Completion]] = [[] for _ in encoded]
+        found: dict[tuple[int, int], Completion] = {}
         for prefix in dict.fromkeys(item.prefix for item in encoded):
             group = [place for place, item in enumerate(encoded) if item.prefix == prefix]
 
             def work(part: list[int], done: Callable[[int], None], at_once: int) -> None:
-                def made(place: int, completion: Completion) -> None:
-                    found[part[place]].append(completion)
-                    if len(found[part[place]]) == each:
-                        done(part[place])
-                        reports.tell(WRITING, sum(map(bool, found)) / len(found))
+                left = dict.fromkeys(part, each)
 
-                for place in part:
-                    found[place].clear()
+                def made(place: int, copy: int, completion: Completion) -> None:
+                    row = part[place]
+                    found[row, copy] = completion
+                    left[row] -= 1
+                    if not left[row]:
+                        done(row)
+                        reports.tell(WRITING, len(found) / (len(encoded) * each))
+
                 rows, own = [encoded[place] for place in part], [seeds[place] for place in part]
-                self._completions.flow(rows, own, asked, made, at_once=at_once, tokens=self._budget.read)
+                self._completions.flow(rows, own, asked, made, at_once=at_once, tokens=self._writing.tokens)
 
-            budget = self._budget if asked.emit is None else Budget(1, self._budget.tokens)
+            budget = self._writing if asked.emit is None else Budget(1, self._budget.tokens)
             lengths = {place: len(encoded[place].row) for place in group}
             batching.flow(lengths, work, budget=budget, each=each, most=most)
-        return found
+        return [[found[row, copy] for copy in range(each)] for row in range(len(encoded))]
 
     def _batched(self, encoded: list[Encoded], seeds: list[int | None], asked: Asked) -> list[list[Completion]]:
         """One batch after the other; sampled rows one by one."""
@@ -155,7 +159,7 @@ class CausalModel(HeadModel):
             return self._extraction(queries, ending=ending)
 
         budget = self._shared(STARTS) if self._budget.most else Budget(1, self._budget.tokens)
-        return self._batches(encoded, work, budget=budget, stage=READING)
+        return self._batches(encoded, work, budget=budget)
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:
         """See Model."""

@@ -85,13 +85,13 @@ class Completions:
         Raises GenerationError for scores that are no numbers, ModelError where transformers refuses.
         """
         config, each = asked.config, asked.config.num_return_sequences
-        ids, mask = self._inputs(rows, asked)
         quick = self._quick(asked)
-        if asked.config.do_sample and asked.seed is not None:
-            torch.manual_seed(asked.seed)
         if quick and known.searched(asked.settings):
             texts = self._searched(rows, asked)
         else:
+            ids, mask = self._inputs(rows, asked)
+            if asked.config.do_sample and asked.seed is not None:
+                torch.manual_seed(asked.seed)
             made = self._generate(ids, mask, config, self._extra(rows, ids, asked, quick=quick))
             tokens = made.sequences[:, ids.shape[1] :].tolist()
             scores = made.sequences_scores.tolist() if config.num_beams > 1 else [0.0] * len(tokens)
@@ -114,20 +114,25 @@ class Completions:
 
     def flow(
         self, rows: Sequence[Encoded], seeds: Sequence[int | None], asked: Asked,
-        done: Callable[[int, Completion], None], *, at_once: int, tokens: int,
+        done: Callable[[int, int, Completion], None], *, at_once: int, tokens: int,
     ) -> None:  # fmt: skip
         """Complete rows that share a prefix, each in ``num_return_sequences`` texts; the longest stands first.
 
-        ``done`` hears each text and its row's place, in any order: ``at_once`` texts are written together, and the
-        prompts of about ``tokens`` tokens are read in a pass. Raises GenerationError for scores that are no numbers.
+        ``done`` hears each text, with its row's place and which of the row's texts it is, in any order: ``at_once``
+        texts are written together, and the prompts of about ``tokens`` tokens are read in a pass. Raises
+        GenerationError for scores that are no numbers.
         """
         assert self._decoder is not None  # flows() says so
         each = asked.config.num_return_sequences
         texts = [Text(row, seed, copy) for row, seed in zip(rows, seeds, strict=True) for copy in range(each)]
         limits = Limits(asked.settings, asked.config.max_new_tokens, asked.ends, asked.stop)
         streamer = Streamer(self._encoder, asked.emit, asked.stop) if asked.emit and len(texts) == 1 else None
-        self._decoder(texts, limits, lambda place, made: done(place // each, self._completion(
-            rows[place // each], 0.0, made, asked)), at_once=at_once, tokens=tokens, streamer=streamer)  # fmt: skip
+
+        def written(place: int, made: list[int]) -> None:
+            row, copy = divmod(place, each)
+            done(row, copy, self._completion(rows[row], 0.0, made, asked))
+
+        self._decoder(texts, limits, written, at_once=at_once, tokens=tokens, streamer=streamer)
         if streamer is not None:
             streamer.end()
 

@@ -201,7 +201,8 @@ def _untranslated(pair: Pair) -> Iterator[Fault]:
 
 
 def _repeated(pair: Pair) -> Iterator[Fault]:
-    pattern = rf"(?<!\w)(\w[\w'’-]*(?:\W+\w[\w'’-]*){{0,7}}?)(?:\W+\1(?!\w)){{{AGAIN - 1},}}"
+    # Possessive, so that a long text without a repetition takes no time.
+    pattern = rf"(?<!\w)(\w++(?:\W++\w++){{0,7}}?)(?:\W++\1(?!\w)){{{AGAIN - 1},}}"
     found = re.search(pattern, pair.words[1], re.IGNORECASE) or re.search(r"(\w{1,6}?)\1{5,}", pair.words[1])
     if found and not re.search(pattern, pair.words[0], re.IGNORECASE) and len(found[0]) > AGAIN:
         yield Fault("repeated", "a phrase is repeated again and again")

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 from llmcli.errors import InputError
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write."""
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -27,6 +29,8 @@ class Memory:
 
     def add(self, text: str, translation: str, *, source: str) -> None:
         """Remember a translation. What is already known stays."""
+        if _NO_XML.search(text + translation):
+            return  # a TMX file could not be read again
         self.source = self.source or source
         if source == self.source and text.strip() not in self._pairs:
             self._pairs[text.strip()] = self.added[text.strip()] = translation.strip()

@@ -34,7 +34,7 @@ def changed(source: str, target: str, source_language: str, target_language: str
     gone = Counter({value: count for value, count in gone.items() if not _is_word(value, target, target_language)})
     new = Counter({value: count for value, count in new.items() if not _is_word(value, source, source_language)})
     if _CLOCK.search(f"{source} {target}"):
-        for value in [value for value in gone if value.isdecimal()]:
+        for value in [value for value in gone if len(value) <= 2]:
             hour = next(
                 (hour for hour in (int(value) + 12, int(value) - 12) if 0 <= hour <= 24 and str(hour) in new), None
             )
@@ -51,7 +51,7 @@ def _values(text: str) -> Iterator[str]:
 
 def _is_word(value: str, text: str, language: str) -> bool:
     """Whether a number is a word of a text. Where the language's words are not known, any small number may be."""
-    if not value.isdecimal() or int(value) > SMALL:
+    if len(value) > 2 or int(value) > SMALL:
         return False
     known = _NUMBER_WORDS.get(language)
     if known is None or value == "0":

@@ -76,3 +76,19 @@ def test_each_row_is_written_once(budget: Budget):
         longest = lengths[part[0]]
         assert longest == max(lengths[place] for place in part)
         assert at_once * ((longest + 8) if budget.holds else longest) <= (budget.holds or budget.tokens)
+
+
+def test_the_last_row_of_many_is_tried_by_itself():
+    tried: list[tuple[list[int], int]] = []
+
+    def work(part: list[int], done: Any, at_once: int) -> None:
+        tried.append((part, at_once))
+        for place in part[:-1] if at_once > 2 else part:
+            done(place)
+        if at_once > 2:
+            raise MemoryError
+
+    budget = Budget(8, 1 << 20)
+    batching.flow(dict.fromkeys(range(4), 5), work, budget=budget, each=2, most=8)
+    assert tried == [([0, 1, 2, 3], 8), ([3], 2)]
+    assert (budget.rows, budget.most) == (4, 0)

@@ -96,6 +96,9 @@ def test_several_texts_of_a_row():
     (three,) = texts(model("llama").complete([Rendered(row="a")], drawn.model_copy(update={"num_return_sequences": 3})))
     assert len({*three}) == 3
     assert texts(model("llama").complete([Rendered(row="a")], drawn)) == [three[:1]]
+    stop = three[2][1]  # the last one ends first: it is the last one all the same
+    cut = drawn.model_copy(update={"num_return_sequences": 3, "stop": [stop]})
+    assert texts(model("llama").complete([Rendered(row="a")], cut)) == [[text.split(stop)[0] for text in three]]
 
 
 @pytest.mark.parametrize("asked", [{"temperature": 0.5}, {"top_k": 3, "temperature": 1.0},
@@ -126,7 +129,7 @@ def test_memory_that_runs_out_halves_the_rows_and_loses_none(monkeypatch, at_fau
 
     one = model("llama")
     expected = texts(one.complete([Rendered(row=text) for text in TEXTS], Generation(max_new_tokens=6)))
-    one._budget = Budget(4, 4096)
+    one._writing = Budget(4, 4096)
     plain, calls = Decoder._steps, []
 
     def full(self: Any, *arguments: Any, **options: Any) -> None:
@@ -137,7 +140,7 @@ def test_memory_that_runs_out_halves_the_rows_and_loses_none(monkeypatch, at_fau
 
     monkeypatch.setattr(Decoder, "_steps", full)
     found = texts(one.complete([Rendered(row=text) for text in TEXTS], Generation(max_new_tokens=6)))
-    assert (found, one._budget.rows) == (expected, 2)
+    assert (found, one._writing.rows) == (expected, 2)
 
 
 def test_scores_that_are_no_numbers():

@@ -135,3 +135,17 @@ def test_there_are_enough_of_them():
 def test_terms(translation: str, faults: list[str]):
     pair = Pair("The old house.", translation, "en", "de", terms=[Term("house", "Haus"), Term("garden", "Garten")])
     assert [fault.check for fault in check(pair)] == faults
+
+
+HOSTILE: dict[str, str] = {
+    "joined by hyphens": "-".join(["abc"] * 200 + ["abd"] * 200),
+    "apostrophes": "l'" * 2000,
+    "digits": "9" * 5000 + " pm",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_takes_for_ever(text: str):
+    same, other = (check(Pair(source, text, "en", "de")) for source in (text, "It is here at 3 pm."))
+    assert "numbers" not in {fault.check for fault in same}
+    assert {"length", "numbers"} <= {fault.check for fault in other}

@@ -185,7 +185,7 @@ def _doubt(text: str, entry: Entry) -> Edit:
 
 def unescaped(string: str) -> str:
     """What a string says, from how it is spelled."""
-    return re.sub(r"\\([0-7]{1,3}|x[0-9a-fA-F]+|.)", _character, string)
+    return re.sub(r"\\([0-7]{1,3}|x[0-9a-fA-F]{1,2}|.)", _character, string)
 
 
 def _character(match: re.Match[str]) -> str:
