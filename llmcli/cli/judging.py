@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,6 +92,7 @@ def judge(task: str, values: Mapping[str, Any], models: Sequence[str | None]) ->
         asked = [request(declared, {**given, "model": name}) for name in models]
         runs = [_resolved(one, stored=False) for one in asked]
         reading = runs[0] if runs else _resolved(request(declared, given), stored=True)
+        _check_picture(values["svg"], reading, values["results"])
         found = rows.read(reading, values["label_field"])
         if found.broken and not values["quiet"]:
             say_broken(found)
@@ -167,13 +170,24 @@ def _stored(paths: Sequence[Path], run: AnyConfig, usable: list[Row]) -> list[An
     return found
 
 
+def _check_picture(path: Path | None, run: AnyConfig, results: Sequence[Path]) -> None:
+    """Refuse, before any work, a picture in place of what is read, or in no folder. Raises UsageError, OutputError."""
+    if path is None:
+        return
+    from llmcli.data import inputs, targets
+
+    source = replace(run.source, input=[*run.source.input, *results])
+    drawing = replace(run, source=source, output=replace(run.output, output=path, json=False))
+    targets.check(drawing, inputs.listed(drawing))
+    if not path.parent.is_dir():
+        raise OutputError(f"{shown(path)}: {os.strerror(errno.ENOENT)}", code="write")
+
+
 def draw(path: Path | None, found: Sequence[Evaluation]) -> None:
     """Write the picture. Raises OutputError."""
     if path is None:
         return
+    from llmcli.config import chosen
     from llmcli.evaluate.picture import svg
 
-    try:
-        path.write_text(svg(found), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{shown(path)}: {error.strerror or error}", code="write") from error
+    chosen.write(path, svg(found))

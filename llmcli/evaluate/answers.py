@@ -130,6 +130,8 @@ def _stored(fields: Mapping[str, Any]) -> Answer:
         number = float(score) if isinstance(score, str | int | float) and score != "" else None
     except ValueError:
         number = None
+    if number is not None and not 0 <= number <= 1:  # nor is a NaN
+        number = None
     tokens = [str(fields.get(name)) for name in ("input_tokens", "output_tokens")]
     whole = sum(int(count) for count in tokens if count.isdecimal())
     return replace(_of(fields, whole), score=number)

@@ -57,9 +57,9 @@ def read(run: RunOptions[Any], label_field: str | None) -> Rows:
     names = FIELDS[run.task] if label_field is None else (label_field,)
     usable: list[Row] = []
     broken: list[Record] = []
-    files = inputs.listed(run)
+    files, one = inputs.listed(run), FIELDS[run.task] == ("label",)
     for record in readers.read(run, files):
-        row = labelled(record, names, prompted=run.task == "generate" and run.source.field is None)
+        row = labelled(record, names, prompted=run.task == "generate" and run.source.field is None, one=one)
         if isinstance(row, Row):
             usable.append(row)
         else:
@@ -69,14 +69,20 @@ def read(run: RunOptions[Any], label_field: str | None) -> Rows:
     return Rows(usable, broken)
 
 
-def labelled(record: Record, names: tuple[str, ...], *, prompted: bool = False) -> Row | Record:
-    """The row of a record; or the record with its error. ``prompted``: its text may be the field ``prompt``."""
+def labelled(record: Record, names: tuple[str, ...], *, prompted: bool = False, one: bool = False) -> Row | Record:
+    """The row of a record; or the record with its error.
+
+    ``prompted``: its text may be the field ``prompt``. ``one``: what is right is one text, and not an empty one.
+    """
     if prompted:
         record = _prompted(record)
     if record.error is not None:
         return record
     try:
-        return _row(record, names)
+        row = _row(record, names)
+        if one and (len(row.gold) != 1 or not row.gold[0]):
+            raise InputError("a row has one label", code="bad-field")
+        return row
     except InputError as error:
         return bad(record, error)
 
@@ -139,10 +145,5 @@ def _nothing(broken: list[Record], names: tuple[str, ...]) -> InputError:
 
 
 def labels(rows: Iterable[Row]) -> list[str]:
-    """The labels of rows, sorted. Raises InputError for one that is empty, or that is several."""
-    found = set()
-    for row in rows:
-        if len(row.gold) != 1 or not row.gold[0]:
-            raise InputError("a row has one label", code="bad-field", where=row.record.where)
-        found.add(row.gold[0])
-    return sorted(found)
+    """The labels of rows, sorted."""
+    return sorted({row.gold[0] for row in rows})

@@ -41,8 +41,8 @@ class Prepared:
 
 def prepare(found: Rows, *, labelled: bool, test: float, seed: int) -> Prepared:
     """Leave out what is empty or comes twice, and split the rest. Raises InputError where too little is left."""
-    empty = sum(row.record.text.strip() == "" or (labelled and not row.gold[0]) for row in found.usable)
-    full = [row for row in found.usable if row.record.text.strip() and (not labelled or row.gold[0])]
+    full = [row for row in found.usable if row.record.text.strip()]
+    empty = len(found.usable) - len(full)
     once: dict[str, Row] = {}
     for row in full:
         once.setdefault(digest(row.record), row)

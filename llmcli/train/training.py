@@ -52,6 +52,8 @@ def train(task: Task[Any], config: AnyConfig, found: Rows, asked: Asked, ears: E
         kept = _trained(task, config, prepared, tried, asked, ears, state)
         done = True
         return kept
+    except BrokenPipeError:  # of what is said, not of what is written
+        raise
     except OSError as error:
         raise unwritten(asked.output, error) from error
     finally:

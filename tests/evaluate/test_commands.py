@@ -115,3 +115,31 @@ def test_chats_and_completions_are_scored_by_their_last_word(cli, fake):
             {"messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": "B"}]}]  # fmt: skip
     done = cli("evaluate", "generate", "-", "--jsonl", "--json", "-q", stdin="\n".join(map(json.dumps, rows)))
     assert json.loads(done.out)["scores"]["exact match"]["value"] == 1.0, done.err
+
+
+def test_a_row_without_a_label_is_left_out_and_said(cli, fake, gold):
+    Path(gold).write_text(ROWS + "5,no label,\n")
+    done = cli("evaluate", "sentiment", gold, *FIELDS, "--json")
+    assert json.loads(done.out)["rows"] == 4
+    assert "a row has one label" in done.err
+    assert "1 of 5 rows cannot be used" in done.err
+
+
+@pytest.mark.parametrize(("picture", "code"), [("gold.csv", 2), ("r.jsonl", 2), ("none/x.svg", 10), (".", 2)])
+def test_a_picture_takes_the_place_of_nothing(cli, fake, gold, tmp_path: Path, monkeypatch, picture: str, code: int):
+    monkeypatch.chdir(tmp_path)
+    Path("r.jsonl").write_text('{"id": "1", "label": "positive"}\n')
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    done = cli("compare", "sentiment", gold, *FIELDS, "--results", "r.jsonl", "--results", "r.jsonl", "--svg", picture)
+    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1), done.err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name in before} == before
+    assert fake.prompts == []
+
+
+@pytest.mark.parametrize("score", ["nan", "inf", "-1", "2", "x", ""])
+def test_a_stored_score_that_is_no_probability_is_none(cli, gold, tmp_path: Path, score: str):
+    rows = "".join(f"{place},positive,{score},ok,\n" for place in range(1, 5))
+    (tmp_path / "s.csv").write_text(f"id,label,score,status,error\n{rows}")
+    done = cli("evaluate", "classify", gold, *FIELDS, "--results", str(tmp_path / "s.csv"), "--json")
+    assert (done.code, done.err) == (0, "")
+    assert "calibration error" not in json.loads(done.out)["scores"]
