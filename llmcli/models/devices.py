@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.errors import OutOfMemory, UsageError
+from llmcli.models import memory
 
 
 def pick(name: str | None) -> str:
@@ -38,7 +39,7 @@ def _usable(name: str) -> str:
     why = ""
     for one in names:
         try:
-            free[one] = int(torch.cuda.mem_get_info(one)[0])
+            free[one] = memory.free(one) or 0
         except RuntimeError as error:  # another process has it for itself, or all of its memory
             why = str(error).partition("\n")[0]
     if free:

@@ -45,8 +45,7 @@ def spare(device: str) -> int:
     """Bytes that a CUDA device can still give this process: free ones, and those that torch keeps for it."""
     import torch
 
-    return int(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-               - torch.cuda.memory_allocated(device))  # fmt: skip
+    return (free(device) or 0) + int(torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 
 
 def address_space() -> int | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,7 +38,10 @@ class Remembered(Protocol):
 
 @dataclass
 class Open:
-    """A document that is not whole yet. ``begun``: how much of its text was emitted."""
+    """A document that is not whole yet. ``begun``: how much of its text was emitted.
+
+    ``answered``: how many of its first segments are answered. ``failed``: whether one of those has an error.
+    """
 
     record: Record
     text: str
@@ -45,11 +49,42 @@ class Open:
     format: str
     asked: list[Key] = field(default_factory=list)
     begun: int = 0
+    answered: int = 0
+    failed: bool = False
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """Its segments by their places."""
+        return sorted(self.document.segments, key=lambda segment: segment.span.start)
 
     @cached_property
     def keys(self) -> list[Key]:
         """What its segments are found by."""
-        return [(segment.text, segment.syntax) for segment in self.document.segments]
+        return [segment.key for segment in self.segments]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where its segments begin."""
+        return [segment.span.start for segment in self.segments]
+
+    @cached_property
+    def certain(self) -> list[int]:
+        """How much of its text is certain once so many of its first segments are answered."""
+        ends = [len(self.text)]
+        for segment in reversed(self.segments):
+            ends.append(min([ends[-1], segment.span.start, *(edit.span.start for edit in segment.doubt)]))
+        outer = [segment.span for segment in self.segments if segment.within is None]
+        starts = [span.start for span in outer]
+        for place, end in enumerate(ends):
+            before = bisect_left(starts, end) - 1  # a segment that is not whole is not said in part
+            if before >= 0 and outer[before].end > end:
+                ends[place] = outer[before].start
+        return ends[::-1]
+
+    def part(self, start: int, end: int) -> Sequence[Segment]:
+        """The segments that begin between two places."""
+        first, last = (bisect_left(self.starts, place) for place in (start, end))
+        return self.segments[first:last]
 
 
 @dataclass
@@ -96,7 +131,7 @@ class Documents:
 
     def _read(self, record: Record) -> Open:
         text = original(record)
-        name = record.path.name.removesuffix(".gz") if record.path else ""
+        name = record.path.name if record.path else ""
         kind = self._run.document or documents.format_of(name)
         document = documents.read(text, format=kind, target=self._target) if kind else Document()
         if not document.segments and kind == "text":
@@ -120,10 +155,10 @@ class Documents:
 
     def _pieces(self, opened: Open) -> Iterator[Record]:
         """The records of segments that nobody has asked for yet."""
-        sample = "\n".join(segment.text for segment in opened.document.segments)[:SAMPLE]
+        sample = "\n".join(segment.text for segment in opened.segments)[:SAMPLE]
         lines, at = 1, 0
-        for segment in opened.document.segments:
-            key = (segment.text, segment.syntax)
+        for segment in opened.segments:
+            key = segment.key
             if key in self._known:
                 continue
             self._known.add(key)
@@ -169,26 +204,19 @@ class Documents:
                 self._open.popleft()
                 yield first.result
                 continue
-            ready = all(key in self._answers for key in first.keys)
+            while first.answered < len(first.keys) and (answer := self._answers.get(first.keys[first.answered])):
+                first.answered, first.failed = first.answered + 1, first.failed or answer.error is not None
             if emit is not None:
-                self._emit(first, emit, whole=ready)
-            if not ready:
+                self._emit(first, emit)
+            if first.answered < len(first.keys):
                 return
             self._open.popleft()
             yield self._result(first)
 
-    def _emit(self, opened: Open, emit: Emit, *, whole: bool) -> None:
+    def _emit(self, opened: Open, emit: Emit) -> None:
         """Say what is certain of a document: up to the first segment that is not answered."""
-        if any(self._answers[key].error for key in opened.keys if key in self._answers):
-            return
-        waiting = [segment for segment in opened.document.segments if (segment.text, segment.syntax)
-                   not in self._answers]  # fmt: skip
-        end = len(opened.text) if whole else min(
-            min([segment.span.start, *(edit.span.start for edit in segment.doubt)]) for segment in waiting
-        )  # fmt: skip
-        end = min([end, *(segment.span.start for segment in opened.document.segments
-                          if segment.within is None and segment.span.start < end < segment.span.end)])  # fmt: skip
-        if end > opened.begun:
+        end = opened.certain[opened.answered]
+        if end > opened.begun and not opened.failed:
             emit(self._spliced(opened, opened.begun, end))
             opened.begun = end
 
@@ -223,9 +251,9 @@ class Documents:
         """A document's text between two places, translated."""
         outer = [edit for edit in opened.document.fixed if start <= edit.span.start < end]
         inner: list[tuple[Span, Edit]] = []
-        for segment in opened.document.segments:
-            answer = self._answers.get((segment.text, segment.syntax))
-            if answer is None or not start <= segment.span.start < end:
+        for segment in opened.part(start, end):
+            answer = self._answers.get(segment.key)
+            if answer is None:
                 continue
             doubtful = self._fails(answer)
             if doubtful and opened.format != "po":

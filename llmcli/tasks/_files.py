@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmcli.config import chosen, places
 from llmcli.config.run_config import ending
+from llmcli.data import rendering
 from llmcli.errors import InputError, LlmcliError, OutputError, UsageError, shown
 from llmcli.run.records import Record, Result, decode, failed, original
 from llmcli.run.task import Assembly
@@ -146,13 +147,12 @@ class Checking:
         options = self._run.options
         against: Path = Path(options.against)
         if against.is_dir():
-            suffix = self._run.output.suffix
             name = record.within or Path("stdin")
-            against = against / name.with_name(f"{name.stem}{suffix}{name.suffix}")
+            against = against / rendering.file_name(name, "text", suffix=self._run.output.suffix)
         other = _read(against)
         source, text = options.from_, original(record)
         name_of = record.path or against
-        kind = self._run.document or documents.format_of(name_of.name.removesuffix(".gz")) or "text"
+        kind = self._run.document or documents.format_of(name_of.name) or "text"
         known = languages.parse(source) if source not in (None, "auto") else languages.detect(
             text, list(languages.COMMON))  # fmt: skip
         compared = comparing.Comparison(kind, known, languages.base(self._target), protected.kept(options.keep),

@@ -118,11 +118,7 @@ class Translator:
             place: [text, *(beam.text.strip() for beam in next(beams))]
             for place, text in enumerate(job.sentence.phrases)
         }
-        made = []
-        for answer in answers:
-            found = laid(job.sentence, answer.text.strip(), phrases)
-            made.append((found.text if found else None, answer))
-        return self._soundest(job, made)
+        return self._soundest(job, [(laid(job.sentence, answer.text.strip(), phrases), answer) for answer in answers])
 
     def _apart(self, jobs: Sequence[Job]) -> list[Translated | None]:
         """What stands between nouns, each by itself. Marks around words are left out."""

@@ -159,19 +159,11 @@ class Sentence:
         yield at, len(self.text)
 
 
-@dataclass(frozen=True)
-class Laid:
-    """A translation with marks around words of it, and those marks that found no place."""
-
-    text: str
-    lost: tuple[Mark, ...] = ()
-
-
-def laid(sentence: Sentence, answer: str, phrases: Mapping[int, Sequence[str]]) -> Laid | None:
+def laid(sentence: Sentence, answer: str, phrases: Mapping[int, Sequence[str]]) -> str | None:
     """A bare answer with the marks around words: each pair around what its own words are in the answer.
 
     ``phrases`` are translations of the words of each pair, by its place among ``sentence.pairs``. A pair whose words
-    are not found is lost. None where nouns were not carried.
+    are not found is left out. None where nouns were not carried.
     """
     if sentence.restored(answer, Style.BARE) is None:
         return None
@@ -188,8 +180,7 @@ def laid(sentence: Sentence, answer: str, phrases: Mapping[int, Sequence[str]]) 
     for place, _, raw in sorted(cuts, key=lambda cut: (cut[0], cut[1] >= 0)):
         made += [sentence._filled(answer[at:place]), raw]
         at = place
-    lost = tuple(mark for pair, ends in enumerate(sentence.pairs) if pair not in places for mark in ends)
-    return Laid("".join([*made, sentence._filled(answer[at:])]), lost)
+    return "".join([*made, sentence._filled(answer[at:])])
 
 
 def _place(answer: str, phrases: Sequence[str], *, taken: Sequence[Span]) -> Span | None:

@@ -59,7 +59,7 @@ def _spans(text: str, found: Sequence[Mark], language: str) -> Iterator[Span]:
         if begin > 0:
             cuts.append(places[begin])
         begin += len(sentence)
-    bounds = [_before_openers(cut, found) for cut in cuts if not _inside(cut, found, cuts)]
+    bounds = [_before_openers(cut, found) for cut in cuts if not _inside(cut, found)]
     for start, end in zip(bounds, [*bounds[1:], len(text)], strict=True):
         if text[start:end].strip():
             yield Span(start, end)
@@ -73,7 +73,7 @@ def _before_openers(cut: int, found: Sequence[Mark]) -> int:
     return cut
 
 
-def _inside(cut: int, found: Sequence[Mark], cuts: Sequence[int]) -> bool:
+def _inside(cut: int, found: Sequence[Mark]) -> bool:
     """Whether a cut parts what a pair of marks is around."""
     opened = _before_openers(cut, found)
     return any(

@@ -96,6 +96,7 @@ class Run:
         self.steps = self._each * self.plan.epochs
         self.rows = self.rows or self.plan.batch
         self._optimizer = torch.optim.AdamW([*self.parameters.values()], lr=self.plan.rate, weight_decay=0.0)
+        self._epoch: tuple[int, list[list[int]]] | None = None
         self._saved, self._pause = time.monotonic(), SAVE
         self._resume()
 
@@ -123,6 +124,11 @@ class Run:
     def _batch(self) -> list[Item]:
         """The rows of this step. Rows of like length are together, batches in any order."""
         epoch, place = divmod(self.step, self._each)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, self._batches(epoch)
+        return [self.items[at] for at in self._epoch[1][place]]
+
+    def _batches(self, epoch: int) -> list[list[int]]:
         draw = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.items), generator=draw).tolist()
         size = self.plan.batch
@@ -131,7 +137,7 @@ class Run:
             pool = sorted(order[begin : begin + size * POOL], key=lambda at: (len(self.items[at]), at))
             batches += [pool[at : at + size] for at in range(0, len(pool), size)]
         mixed = torch.randperm(len(batches), generator=draw).tolist()
-        return [self.items[at] for at in batches[mixed[place]]]
+        return [batches[at] for at in mixed]
 
     def _rate(self) -> float:
         warm = max(int(self.steps * WARM_UP), 1)

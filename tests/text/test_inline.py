@@ -67,11 +67,8 @@ def test_marks_are_laid_over_the_same_words():
     sentence = alone("Read [the manual](a) and **the licence** of `x`.", syntax="markdown")
     phrases = {0: ["the manual", "das Handbuch"], 1: ["the licence", "die Lizenz"]}
     found = laid(sentence, "Lies das Handbuch und die Lizenzen von X1.", phrases)
-    assert found is not None
-    assert found.text == "Lies [das Handbuch](a) und **die Lizenzen** von `x`."
-    found = laid(sentence, "Lies es, X1.", phrases)
-    assert found is not None
-    assert (found.text, len(found.lost)) == ("Lies es, `x`.", 4)
+    assert found == "Lies [das Handbuch](a) und **die Lizenzen** von `x`."
+    assert laid(sentence, "Lies es, X1.", phrases) == "Lies es, `x`."
 
 
 PIECES = st.sampled_from(

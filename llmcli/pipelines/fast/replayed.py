@@ -13,6 +13,7 @@ from llmcli.pipelines.fast import attention, graphs
 from llmcli.pipelines.fast.beams import Beams, Likeliest
 from llmcli.pipelines.fast.prefix import PrefixCache
 from llmcli.pipelines.fast.slots import Slots
+from llmcli.pipelines.stopping import check_finite
 from llmcli.pipelines.tokens import Encoded
 
 
@@ -45,10 +46,10 @@ class SlotBeams:
     def __init__(self, prefixes: PrefixCache, slots: Slots, width: int) -> None:
         self._prefixes, self._slots, self._width = prefixes, slots, width
         device, count = prefixes.device, slots.count
-        self._order = self._numbers = torch.arange(count, device=device)
-        self._order = self._order.clone()
+        self._numbers = torch.arange(count, device=device)
+        self._order = self._numbers.clone()
         self._last, self._places = (torch.zeros(count, 1, dtype=torch.long, device=device) for _ in range(2))
-        self._values = torch.zeros(count, width, device=device)
+        self._values = torch.full((count, width), -torch.inf, device=device)
         self._ids = torch.zeros(count, width, dtype=torch.long, device=device)
         self._graphs: dict[int, graphs.Step] = {}
 
@@ -78,6 +79,7 @@ class SlotBeams:
         else:
             self._step(size)
             self._graphs[size] = graphs.recorded(partial(self._step, size))
+        check_finite(self._values[:rows, :1])
         return self._values[:rows], self._ids[:rows]
 
     def _step(self, size: int) -> None:

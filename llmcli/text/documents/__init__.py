@@ -30,7 +30,8 @@ NO_TEXT = frozenset(
 
 
 def format_of(name: str) -> str:
-    """The format of a document, by its file's name; empty for a file that is none."""
+    """The format of a document, by its file's name, packed or not; empty for a file that is none."""
+    name = name.removesuffix(".gz")
     ending = name[name.rfind(".") :].lower() if "." in name else ""
     return "" if ending in NO_TEXT else ENDINGS.get(ending, "text")
 

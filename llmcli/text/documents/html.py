@@ -147,9 +147,6 @@ def _runs(text: str, pieces: list[Piece]) -> Iterator[list[tuple[Piece, bool]]]:
         if piece.text or name in INLINE or name == "!comment":
             run.append((piece, piece.text and not kept))
             continue
-        if kept and run and not _is_block(name):
-            run.append((piece, False))
-            continue
         yield run
         run = []
     yield run
@@ -157,10 +154,6 @@ def _runs(text: str, pieces: list[Piece]) -> Iterator[list[tuple[Piece, bool]]]:
 
 def _shown(text: str, piece: Piece) -> str:
     return text[piece.span.start : piece.span.end]
-
-
-def _is_block(name: str) -> bool:
-    return name not in INLINE
 
 
 def _running(text: str, run: list[tuple[Piece, bool]]) -> Iterator[Segment]:

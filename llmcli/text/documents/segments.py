@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from llmcli.text.paragraphs import UNSPACED
+
 
 @dataclass(frozen=True)
 class Span:
@@ -47,6 +49,11 @@ class Segment:
     edits: Write
     within: Span | None = None
     doubt: Sequence[Edit] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What its translation depends on, within a run."""
+        return self.text, self.syntax
 
 
 @dataclass(frozen=True)
@@ -105,14 +112,11 @@ class Layout:
         return self.between.join(lines).replace("\0", " ").replace("\1", "-")
 
 
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
-
-
 def joined(lines: Iterable[str]) -> str:
     """Lines of a paragraph on one line; scripts without spaces get none between."""
     text = ""
     for line in (line.strip() for line in lines):
-        unspaced = text and line and _UNSPACED.match(text[-1]) and _UNSPACED.match(line)
+        unspaced = text and line and UNSPACED.match(text[-1]) and UNSPACED.match(line)
         text += line if not text or not line or unspaced else f" {line}"
     return text
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llmcli.text.documents.segments import Document, Edit, Segment, Span, has_words, joined
+from llmcli.text.paragraphs import UNSPACED
 
 _TIMES = re.compile(r"[ \t]*(?:\d+:)?\d+:\d+[.,]\d+[ \t]*-->[ \t]*(?:\d+:)?\d+:\d+[.,]\d+.*")
 _END = re.compile(r"[.!?…:。！？♪\])][\"'”’»)]*\s*$")
 _SPEECH = re.compile(r"\s*(?:</?[^<>]*>|\{\\[^{}]*\})*(?:[-–—♪#*(\[]|>>)")
 """What begins a line of its own: another speaker, a song, a sound."""
 TAG = re.compile(r"<[^<>\n]*>|\{\\[^{}\n]*\}")
-_UNSPACED = re.compile("[\u0e00-\u0eff\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 APART = 6
 """The most cues of a sentence: a text without end marks is not one sentence."""
 
@@ -123,7 +123,7 @@ def _units(text: str) -> list[str]:
     for match in re.finditer(rf"(?:{TAG.pattern})|\s+|.", text, re.DOTALL):
         unit = match[0]
         tag = TAG.fullmatch(unit)
-        ends = units and (units[-1][-1].isspace() or _UNSPACED.match(units[-1][-1]))
+        ends = units and (units[-1][-1].isspace() or UNSPACED.match(units[-1][-1]))
         if not units or (ends and not unit.isspace() and not (tag and unit.startswith("</"))):
             units.append(unit)
         else:
