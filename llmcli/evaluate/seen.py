@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from llmcli.errors import ModelError, UsageError, shown
-from llmcli.evaluate.rows import Row
+from llmcli.evaluate.rows import CARRIED, Row
 from llmcli.run.records import Record
 
 NAME = "rows.jsonl"
@@ -20,7 +20,7 @@ TEST = "test"
 
 def content(record: Record) -> str:
     """What a row says, without case, marks and white space: rows of equal content are the same row."""
-    said = " ".join(str(record.fields[name]) for name in ("question", "messages") if name in record.fields)
+    said = " ".join(str(record.fields[name]) for name in CARRIED if name in record.fields)
     text = unicodedata.normalize("NFKC", f"{record.text} {said}").casefold()
     return " ".join(re.findall(r"\w+", text)) or text
 

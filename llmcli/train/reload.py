@@ -14,14 +14,12 @@ from typing import Any
 from llmcli.config import places
 from llmcli.errors import GenerationError, ModelError
 from llmcli.evaluate.answers import Answer, Answered
-from llmcli.evaluate.rows import Row
+from llmcli.evaluate.rows import CARRIED, Row
 
 BOOT = ("import sys; sys.path.insert(0, sys.argv[1]); import llmcli; sys.path.remove(sys.argv[1]); "
         "sys.argv[:2] = ['llmcli']; from llmcli.cli.main import main; main()")  # fmt: skip
 PLAIN = ("--plain", "--dtype", "float32")
 """How a model runs while it is trained."""
-CARRIED = ("question", "messages", "body")
-"""Fields of a row that tasks read besides its text."""
 
 
 def answers(task: str, folder: Path, rows: Sequence[Row], *, work: Path, device: str | None, plain: bool) -> Answered:
@@ -42,6 +40,7 @@ def answers(task: str, folder: Path, rows: Sequence[Row], *, work: Path, device:
         [sys.executable, "-P", "-c", BOOT, str(places.PACKAGE.parent), task, "-m", str(folder), "-i", str(given),
          "-o", str(made), "--no-resume", *options],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=os.environ | {"LLMCLI_MODEL": ""},
+        process_group=0,  # Ctrl-C is for this process, which ends with the best so far
     )  # fmt: skip
     if not made.is_file():
         said = done.stderr.strip().split("\n")[-1].removeprefix("llmcli: ")

@@ -143,3 +143,9 @@ def test_a_stored_score_that_is_no_probability_is_none(cli, gold, tmp_path: Path
     done = cli("evaluate", "classify", gold, *FIELDS, "--results", str(tmp_path / "s.csv"), "--json")
     assert (done.code, done.err) == (0, "")
     assert "calibration error" not in json.loads(done.out)["scores"]
+
+
+@pytest.mark.parametrize("field", ["question", "messages", "body"])
+def test_rows_that_ask_differently_are_not_the_same(field: str):
+    one, other = (digest(Record(id=0, text="", fields={field: said})) for said in ("who", "where"))
+    assert one != other
