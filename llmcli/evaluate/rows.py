@@ -21,8 +21,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "generate": ("completion", "reference"),
 }
 """The fields that hold what is right, by task: the first that a row has."""
-CARRIED = ("question", "messages", "body")
-"""Fields of a row that tasks read besides its text."""
 ROWS_OF_TEXT = ("text", "lines")
 """Formats whose rows have no fields."""
 

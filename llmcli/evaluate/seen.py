@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from llmcli.errors import ModelError, UsageError, shown
-from llmcli.evaluate.rows import CARRIED, Row
-from llmcli.run.records import Record
+from llmcli.evaluate.rows import Row
+from llmcli.run.records import Record, spoken
 
 NAME = "rows.jsonl"
 TEST = "test"
@@ -20,8 +20,9 @@ TEST = "test"
 
 def content(record: Record) -> str:
     """What a row says, without case, marks and white space: rows of equal content are the same row."""
-    said = " ".join(str(record.fields[name]) for name in CARRIED if name in record.fields)
-    text = unicodedata.normalize("NFKC", f"{record.text} {said}").casefold()
+    parts = (record.text, record.fields.get("question"), spoken(record.fields))
+    said = " ".join(str(part) for part in parts if part is not None)
+    text = unicodedata.normalize("NFKC", said).casefold()
     return " ".join(re.findall(r"\w+", text)) or text
 
 

@@ -14,10 +14,12 @@ from typing import Any
 from llmcli.config import places
 from llmcli.errors import GenerationError, ModelError
 from llmcli.evaluate.answers import Answer, Answered
-from llmcli.evaluate.rows import CARRIED, Row
+from llmcli.evaluate.rows import Row
 
 BOOT = ("import sys; sys.path.insert(0, sys.argv[1]); import llmcli; sys.path.remove(sys.argv[1]); "
         "sys.argv[:2] = ['llmcli']; from llmcli.cli.main import main; main()")  # fmt: skip
+CARRIED = ("question", "messages", "body")
+"""Fields of a row that tasks read besides its text."""
 PLAIN = ("--plain", "--dtype", "float32")
 """How a model runs while it is trained."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,7 +147,14 @@ def test_a_stored_score_that_is_no_probability_is_none(cli, gold, tmp_path: Path
     assert "calibration error" not in json.loads(done.out)["scores"]
 
 
-@pytest.mark.parametrize("field", ["question", "messages", "body"])
-def test_rows_that_ask_differently_are_not_the_same(field: str):
-    one, other = (digest(Record(id=0, text="", fields={field: said})) for said in ("who", "where"))
-    assert one != other
+ASKED: dict[str, Callable[[str], dict[str, Any]]] = {
+    "question": lambda said: {"question": said},
+    "messages": lambda said: {"messages": [{"role": "user", "content": said}]},
+    "body": lambda said: {"body": {"messages": [{"role": "user", "content": said}]}},
+}
+
+
+@pytest.mark.parametrize("fields", ASKED.values(), ids=ASKED)
+def test_rows_that_ask_differently_are_not_the_same(fields: Callable[[str], dict[str, Any]]):
+    one, again, other = (digest(Record(id=0, text="", fields=fields(said))) for said in ("who?", "WHO", "where?"))
+    assert (one == again, one == other) == (True, False)
