@@ -44,8 +44,8 @@ LOOKS = 2
 class Budget:
     """The most rows and padded tokens of a batch. What ran out of memory once is not tried again.
 
-    ``most``: rows up to which it grows, twofold each time, while that is quicker. ``holds``: tokens that the caches of
-    texts that are written may hold together; where there is none, ``tokens`` counts those of the prompts alone.
+    ``most``: rows up to which it grows, twofold each time, while that is quicker; 0 where it does not. ``holds``:
+    tokens that the caches of texts that are written may hold together; 0 where that is not known.
     """
 
     rows: int
@@ -75,10 +75,9 @@ class Budget:
 
     def slots(self, size: int, most: int, each: int) -> int:
         """How many prompts of ``size`` tokens are completed together, each in ``each`` texts of ``most`` tokens."""
-        if not self.holds:
-            return max(min(self.rows // each, self.tokens // max(size, 1)), 1)
-        # A power of two: slots are made so many at a time.
-        fit = 1 << max((self.holds // (size + most)).bit_length() - 1, 0)
+        fit = max(self.holds // (size + most), 1) if self.holds else self.rows
+        # Where it grows, a power of two: slots are made so many at a time.
+        fit = 1 << (fit.bit_length() - 1) if self.most else min(fit, self.tokens // max(size, 1) * each)
         return max(min(self.rows, fit) // each, 1)
 
 

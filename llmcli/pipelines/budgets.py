@@ -23,10 +23,16 @@ def budget(model: Any, batch_size: int | None) -> Budget:
     """The budget of a model's batches; a user's ``batch_size`` is taken as it is."""
     if batch_size is not None:
         return Budget(batch_size, 1 << 40)
-    free = memory.spare(str(model.device)) if model.device.type == "cuda" else None
-    if free is None:
-        return Budget(ROWS, TOKENS)
-    return fitting(model.config.get_text_config(), free=free, width=model.dtype.itemsize)
+    config, width = model.config.get_text_config(), model.dtype.itemsize
+    if model.device.type == "cuda":
+        return fitting(config, free=memory.spare(str(model.device)), width=width)
+    return on_cpu(config, free=memory.free(), width=width)
+
+
+def on_cpu(config: Any, *, free: int | None, width: int) -> Budget:
+    """The budget of a model on a CPU: rows that are written together take the room of their whole length at once."""
+    holds = max(int(free * SHARE) // (_held(config) * width), 1) if free is not None else 0
+    return Budget(ROWS, TOKENS, holds=holds)
 
 
 def fitting(config: Any, *, free: int, width: int) -> Budget:
@@ -43,9 +49,9 @@ def fitting(config: Any, *, free: int, width: int) -> Budget:
 def _held(config: Any) -> int:
     """Numbers that a token's keys and values are, in all layers."""
     layers, heads = _one(config, "num_hidden_layers", "n_layer", "num_layers"), _one(config, "num_attention_heads")
-    width = getattr(config, "head_dim", None) or _hidden(config) // max(heads, 1)
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    return max(2 * layers * int(groups) * int(width), 1)
+    width = _one(config, "head_dim") or _hidden(config) // max(heads, 1)
+    groups = _one(config, "num_key_value_heads") or heads
+    return max(2 * layers * groups * width, 1)
 
 
 def _read(config: Any) -> int:

@@ -42,6 +42,18 @@ def test_more_memory_is_more_rows():
     assert found[0].slots(500, 256, 4) <= found[0].slots(500, 256, 1)
 
 
+@pytest.mark.parametrize(("free", "most", "rows"), [
+    (None, 4096, 32), (64 * GIB, 4096, 32), (GIB, 256, 32), (GIB, 4096, 3), (0, 256, 1),
+])  # fmt: skip
+def test_a_cpu_writes_what_its_memory_holds(free: int | None, most: int, rows: int):
+    found = budgets.on_cpu(SimpleNamespace(**SMALL), free=free, width=4)
+    assert (found.rows, found.tokens, found.most) == (budgets.ROWS, budgets.TOKENS, 0)
+    assert found.slots(100, most, 1) == rows
+    assert found.slots(100, most, 4) == max(rows // 4, 1)
+    found.shrink(4, 400)
+    assert (found.rows, found.most) == (2, 0)
+
+
 @pytest.mark.parametrize(("gains", "rows"), [(2048, 2048), (512, 512), (256, 256)])
 def test_batches_grow_while_that_is_quicker(gains: int, rows: int):
     """A device that is as quick for any batch up to ``gains`` rows, and then takes its time for each row."""
