@@ -74,10 +74,10 @@ class Translator:
         are not carried is translated by itself. Marks that find no place are left out, and it is reported.
         """
         found: dict[int, Translated] = {}
-        for rung in (self._with_brackets, self._bare, self._apart):
-            left = [place for place in range(len(jobs)) if place not in found]
-            if rung == self._bare:  # a model may copy what has brackets
-                left = [place for place in range(len(jobs)) if place not in found or _grave(found[place])]
+        # A model may copy what has brackets: where its answer has grave faults, the bare sentence is tried too.
+        for rung, grave in ((self._with_brackets, False), (self._bare, True), (self._apart, False)):
+            left = [place for place in range(len(jobs))
+                    if place not in found or (grave and _grave(found[place]))]  # fmt: skip
             for place, translated in zip(left, rung([jobs[place] for place in left]), strict=True):
                 if translated is not None and (place not in found or _sounder(translated, found[place])):
                     found[place] = translated

@@ -192,7 +192,8 @@ def _untranslated(pair: Pair) -> Iterator[Fault]:
     if pair.source_language == pair.target_language:
         return
     one, other = (re.findall(r"(?<!\w)[^\W\d_A-Z]{3,}(?!\w)", text) for text in pair.words)
-    same = sum(word in set(one) for word in other)
+    known = set(one)
+    same = sum(word in known for word in other)
     whole = " ".join(pair.source.split()) == " ".join(pair.target.split())
     if (whole and len(other) >= 2) or (len(other) >= 4 and same * 10 >= len(other) * 7):
         yield Fault("untranslated", "most words are those of the source" if not whole else "the same as the source")

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from llmcli.errors import InputError
 
@@ -30,9 +31,15 @@ class Term:
 
 
 def _stands(term: str, text: str) -> bool:
+    return _pattern(term).search(text.casefold()) is not None
+
+
+@cache
+def _pattern(term: str) -> re.Pattern[str]:
+    """A term's words, whatever their endings. A glossary has more terms than ``re`` keeps patterns."""
     stems = [re.escape(_stem(word)) + r"\w*" for word in term.casefold().split()]
     begin = r"(?<!\w)" if term[:1].isascii() else ""
-    return re.search(begin + r"\W+".join(stems), text.casefold()) is not None
+    return re.compile(begin + r"\W+".join(stems))
 
 
 def _stem(word: str) -> str:

@@ -56,4 +56,5 @@ def _is_word(value: str, text: str, language: str) -> bool:
     known = _NUMBER_WORDS.get(language)
     if known is None or value == "0":
         return True
-    return known.split()[int(value) - 1] in text.casefold()
+    begin = "" if language == "zh" else r"(?<!\w)"
+    return re.search(begin + known.split()[int(value) - 1], text.casefold()) is not None

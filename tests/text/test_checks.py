@@ -137,6 +137,11 @@ def test_terms(translation: str, faults: list[str]):
     assert [fault.check for fault in check(pair)] == faults
 
 
+@pytest.mark.parametrize(("translation", "missing"), [("Sie hat einen Hund.", False), ("Sie hat keinen Hund.", True)])
+def test_a_number_word_begins_a_word(translation: str, missing: bool):
+    assert any(fault.check == "numbers" for fault in check(Pair("She has 1 dog.", translation, "en", "de"))) == missing
+
+
 HOSTILE: dict[str, str] = {
     "joined by hyphens": "-".join(["abc"] * 200 + ["abd"] * 200),
     "apostrophes": "l'" * 2000,
