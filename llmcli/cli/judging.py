@@ -187,7 +187,7 @@ def draw(path: Path | None, found: Sequence[Evaluation]) -> None:
     """Write the picture. Raises OutputError."""
     if path is None:
         return
-    from llmcli.config import chosen
+    from llmcli.config import whole_file
     from llmcli.evaluate.picture import svg
 
-    chosen.write(path, svg(found))
+    whole_file.write(path, svg(found))

@@ -151,7 +151,7 @@ def add(
     """
     import yaml
 
-    from llmcli.config import chosen
+    from llmcli.config import whole_file
     from llmcli.models import describing, names
 
     model = describing.describe(names.find(checkpoint), offline=offline)
@@ -166,7 +166,7 @@ def add(
     values = said | model.model_dump(mode="json", exclude_none=True, exclude_defaults=True, exclude={"name"})
     if model.trained is not None:
         values = {"name": name, "source": {"path": str(model.trained)}}  # its own file says all
-    chosen.write(target, _HEAD + yaml.safe_dump(values, sort_keys=False, allow_unicode=True) + _TAIL)
+    whole_file.write(target, _HEAD + yaml.safe_dump(values, sort_keys=False, allow_unicode=True) + _TAIL)
     put(str(target))
 
 

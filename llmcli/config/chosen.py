@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmcli.config import places
+from llmcli.config import places, whole_file
 from llmcli.config.schemas import Chosen
 from llmcli.config.strict_yaml import load as load_file
-from llmcli.errors import OutputError, shown
 
 
 def path() -> Path:
@@ -26,15 +25,4 @@ def save(**changed: dict[str, str]) -> None:
 
     values = load().model_copy(update=changed).model_dump(exclude_defaults=True)
     text = yaml.safe_dump(values, allow_unicode=True) if values else ""
-    write(path(), f"# Written by `llmcli models`; config.yaml wins over it.\n{text}")
-
-
-def write(target: Path, content: str) -> None:
-    """Write a file of the user's configuration, whole or not at all. Raises OutputError."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        partial.write_text(content, encoding="utf-8", newline="\n")
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"{shown(target)}: {error.strerror or error}", code="write") from error
+    whole_file.write(path(), f"# Written by `llmcli models`; config.yaml wins over it.\n{text}")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmcli.config import chosen, places
+from llmcli.config import places, whole_file
 from llmcli.config.run_config import ending
 from llmcli.data import rendering
 from llmcli.errors import InputError, LlmcliError, OutputError, UsageError, shown
@@ -99,7 +99,7 @@ class Remembering:
         else:
             gap = "\n" if self._before and not self._before.endswith("\n") else ""
             text = self._before + gap + memory.tsv_lines(self.memory)
-        chosen.write(self._path, text)
+        whole_file.write(self._path, text)
 
 
 class Alone:
