@@ -49,7 +49,7 @@ def _skill(show: bool) -> None:
     if show:
         from llmcli.cli import reference
 
-        typer.echo(reference.page(), nl=False)
+        typer.echo(reference.page(application("--")), nl=False)
         raise typer.Exit
 
 

@@ -29,13 +29,11 @@ _EXAMPLE = re.compile(r"^Examples?: ", re.MULTILINE)
 _MARKUP = re.compile(r"\[/?(?:bold|dim|cyan|green|yellow|red|link)\b[^\]]*\]")
 
 
-def page() -> str:
-    """The page, in Markdown."""
+def page(app: Any) -> str:
+    """The page of a Typer app, in Markdown."""
     from typer.main import get_command
 
-    from llmcli.cli.app import application
-
-    commands: dict[str, Any] = get_command(application("--")).commands  # type: ignore[attr-defined]
+    commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
     shared = _shared([commands[name] for name in tasks.names()])
     parts = [HEAD, "## Every task\n", *_listed(shared.values())]
     for name, command in commands.items():
