@@ -70,6 +70,9 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
         raise UsageError("two questions", hint="give the question as the argument or with --question")
     if options.free and options.threshold is not None:
         raise UsageError("--free has no score for --threshold")
+    if options.threshold is not None and config.model.source.server is not None:
+        raise UsageError("--threshold needs a score, which a server's answers have none of",
+                         hint='an answer that is not in the text is "no answer" already')  # fmt: skip
     question = source.text if source.text is not None else options.question
     if question is None and config.format in ASKS_BY_TEXT:
         raise UsageError("no question", hint='llmcli answer "QUESTION" < FILE')
@@ -202,11 +205,26 @@ def _free(
     return results
 
 
+def _quoted(text: str, record: Record) -> dict[str, Any]:
+    """Where an answer stands in its text, if it does; an answer that says that there is none is empty."""
+    bare = text.strip("\"'“”„« ».") if text.strip(".").casefold() != NO_ANSWER else ""
+    start = record.text.find(bare) if bare else -1
+    if start < 0:
+        return {"text": text if bare else ""}
+    end = start + len(bare)
+    return {"text": bare, "start": start + bisect_right(record.shifts, start),
+            "end": end + bisect_right(record.shifts, end - 1),
+            "sentence": chunking.around(record.text, start, end)}  # fmt: skip
+
+
 def _written(completion: Completion, piece: Piece, record: Record, config: RunConfig[Options]) -> Result:
     """The result of an answer in the model's own words. Raises GenerationError."""
     prompts.check_own(completion.text, source=piece.text, prompt=prompts.of(config))
+    fields = NOTHING | {"text": completion.text.strip(), "score": None}
+    if not config.options.free and config.model.facts.instructed:
+        fields |= _quoted(fields["text"], record)
     return Result(
-        record.id, NOTHING | {"text": completion.text.strip(), "score": None}, model=config.model.name,
+        record.id, fields, model=config.model.name,
         input_tokens=completion.input_tokens, output_tokens=completion.output_tokens,
         finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
     )  # fmt: skip
