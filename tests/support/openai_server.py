@@ -176,7 +176,9 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, status: int, values: Any, **headers: str) -> None:
         self.raw(status, json.dumps(values).encode(), **headers)
 
-    def raw(self, status: int, content: bytes, *, kind: str = "application/json", length: int = 0, **headers: str) -> None:
+    def raw(
+        self, status: int, content: bytes, *, kind: str = "application/json", length: int = 0, **headers: str
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length or len(content)))
@@ -194,9 +196,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         choice = made["choices"][0]
-        words = choice["message"]["content"].split(" ")
-        for place, word in enumerate(words[: 2 if cut else None]):
-            self.event({"choices": [{"index": 0, "delta": {"content": word if place == 0 else f" {word}"}}]})
+        words = choice["text"] if "text" in choice else choice["message"]["content"]
+        for place, word in enumerate(words.split(" ")[: 2 if cut else None]):
+            piece = word if place == 0 else f" {word}"
+            self.event(
+                {"choices": [{"index": 0, **({"text": piece} if "text" in choice else {"delta": {"content": piece}})}]}
+            )
         if cut:
             return
         self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
