@@ -97,10 +97,10 @@ def routes(run: RunOptions[L]) -> Routes:
 
 
 def _held(result: Result) -> Mapping[str, float]:
-    """The labels that hold, and their scores."""
+    """The labels that hold, and their scores. One that a server gives without a score holds."""
     fields = result.fields
     held: Mapping[str, float] = fields["labels"] if "labels" in fields else {fields["label"]: fields["score"]}
-    return held
+    return {label: 1.0 if score is None else score for label, score in held.items()}
 
 
 def text(result: Result, options: L) -> str:
@@ -171,7 +171,7 @@ def _check_scored(config: RunConfig[L], choice: Choice) -> None:
     options = config.options
     needing = {"--all-scores": options.all_scores, "--threshold": options.threshold is not None,
                "--abstain": options.abstain is not None,
-               "--grep with a score": options.grep is not None and ">" in options.grep}  # fmt: skip
+               "--grep with a score": any(sign in (options.grep or "") for sign in "<>")}  # fmt: skip
     for name, given in needing.items():
         if given:
             raise UsageError(f"{name}: the server gives labels without scores (scored_by: {choice.scored_by})",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -184,11 +185,14 @@ def test_nobody_is_there(cli):
     assert "error[unreachable]" in done.err
 
 
-def test_neither_torch_nor_transformers_is_imported(serving, process):
+def test_neither_torch_nor_transformers_is_imported(serving):
     server = serving()
-    script = "import sys, atexit\natexit.register(lambda: print(sorted({'torch', 'transformers', 'numpy'} & {*sys.modules}), \
-file=sys.stderr))\nfrom llmcli.cli.main import main\nsys.argv = ['llmcli', 'generate', 'well?', '-m', sys.argv[1]]\nmain()"
-    import subprocess
-
+    script = """if True:
+        import atexit, sys
+        heavy = {"torch", "transformers", "numpy"}
+        atexit.register(lambda: print(sorted(heavy & {*sys.modules}), file=sys.stderr))
+        from llmcli.cli.main import main
+        sys.argv = ["llmcli", "generate", "well?", "-m", sys.argv[1]]
+        main()"""
     done = subprocess.run([sys.executable, "-c", script, server.name], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("WELL?\n", "[]\n")

@@ -49,8 +49,10 @@ class Server:
     write: Callable[[Answer], str] = lambda body: said(body).upper()
     extend: dict[str, Callable[[Answer], Answer]] = field(default_factory=dict)
     """More paths, each with its answer to a body."""
+    tried: set[str] = field(default_factory=set)
+    """Parameters that a caller may try, though the schema does not have them."""
+    version: str = "1.0"
     key: str = ""
-    elsewhere: str = ""
     requests: list[Answer] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
@@ -85,16 +87,24 @@ def running(**options: Any) -> Iterator[Server]:
 
 def wrong(path: str, body: Any, able: set[str]) -> str:
     """What of a body the schema does not allow; nothing where it is all right."""
+    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+        return "model is missing"
+    if path not in SCHEMAS:
+        return ""
     schema = dict(SCHEMAS[path])
     for name in able & EXTENSIONS.keys():
         schema |= EXTENSIONS[name]
-    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
-        return "model is missing"
-    for name, value in body.items():
-        if name not in schema:
-            return f"unknown parameter: {name}"
-        if not isinstance(value, schema[name]) or (isinstance(value, bool) and schema[name] in (WHOLE, NUMBER)):
-            return f"{name} has the wrong type"
+    return next(filter(None, (_wrong(name, value, schema) for name, value in body.items())), "") or _shape(body, schema)
+
+
+def _wrong(name: str, value: Any, schema: dict[str, Any]) -> str:
+    if name not in schema:
+        return f"unknown parameter: {name}"
+    wrong = not isinstance(value, schema[name]) or (isinstance(value, bool) and schema[name] in (WHOLE, NUMBER))
+    return f"wrong type: {name}" if wrong else ""
+
+
+def _shape(body: Answer, schema: dict[str, Any]) -> str:
     if body.get("temperature", 0) > 2 or not 0 <= body.get("seed", 0) < 2**63 or len(body.get("stop", [])) > 4:
         return "out of range"
     if "messages" in schema:
@@ -109,13 +119,14 @@ def wrong(path: str, body: Any, able: set[str]) -> str:
 class Handler(BaseHTTPRequestHandler):
     server_state: Server
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: Any) -> None:
         """Nothing."""
 
     def do_GET(self) -> None:
         self.reply(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "tests"}]}
-                   if self.path == "/v1/models" else {"version": "1.0"})  # fmt: skip
+                   if self.path == "/v1/models" else {"version": self.server_state.version})  # fmt: skip
 
     def do_POST(self) -> None:
         state, body = self.server_state, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -131,27 +142,43 @@ class Handler(BaseHTTPRequestHandler):
                 state.busy -= 1
 
     def answer(self, state: Server, number: int, body: Answer) -> None:
-        if state.key and self.headers.get("Authorization") != f"Bearer {state.key}":
-            return self.refuse(401, f"Incorrect API key provided: {self.headers.get('Authorization')}")
-        if self.path in state.extend:
-            return self.reply(200, state.extend[self.path](body))
-        if self.path not in SCHEMAS:
-            return self.refuse(404, f"no {self.path}")
+        given = self.headers.get("Authorization")
+        if state.key and given != f"Bearer {state.key}":
+            self.refuse(401, f"Incorrect API key provided: {given}")
+        elif not self.refused(state, body):
+            fault, _, detail = state.faults(number, body).partition(":")
+            if fault:
+                state.done[fault] += 1
+                FAULTS[fault](self, body, detail)
+            elif self.path in state.extend:
+                self.extended(state.extend[self.path], body)
+            elif body.get("stream"):
+                self.stream(body)
+            else:
+                self.reply(200, self.made(body))
+
+    def refused(self, state: Server, body: Answer) -> bool:
+        """Whether a body is refused, and it was said: for what no server knows, or what this one does not."""
         if what := wrong(self.path, body, state.able):
-            state.violations.append(what)
-            return self.refuse(400, what)
-        if body["model"] != MODEL:
-            return self.refuse(404, f"The model {body['model']} does not exist")
-        for name in ("response_format", "logprobs", "echo"):
-            if name in body and name not in state.able:
-                return self.refuse(400, f"{name} is not supported")
-        fault = state.faults(number, body)
-        if fault:
-            state.done[fault.split(":")[0]] += 1
-            return FAULTS[fault.split(":")[0]](self, body, fault.partition(":")[2])
-        if body.get("stream"):
-            return self.stream(body)
-        return self.reply(200, self.made(body))
+            if not state.tried & {what.rpartition(" ")[2]}:
+                state.violations.append(what)
+            self.refuse(400, what)
+        elif self.path not in state.extend and self.path not in SCHEMAS:
+            self.refuse(404, f"no {self.path}")
+        elif body["model"] != MODEL:
+            self.refuse(404, f"The model {body['model']} does not exist")
+        elif unable := [name for name in ("response_format", "logprobs", "echo")
+                        if name in body and name not in state.able and self.path not in state.extend]:  # fmt: skip
+            self.refuse(400, f"{unable[0]} is not supported")
+        else:
+            return False
+        return True
+
+    def extended(self, work: Callable[[Answer], Answer], body: Answer) -> None:
+        try:
+            self.reply(200, work(body))
+        except NotImplementedError as error:
+            self.refuse(400, f"{error} is not supported")
 
     def made(self, body: Answer) -> Answer:
         text = self.server_state.write(body)
