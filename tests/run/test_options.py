@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from llmcli import tasks
-from llmcli.config.options import GenerationOptions
+from llmcli.config.generation_options import GenerationOptions
 from llmcli.config.schemas import Generation
 from llmcli.run.request import groups
 
