@@ -43,7 +43,8 @@ def grouped(labels: Labels, logs: Mapping[str, float]) -> dict[str, float]:
 class Echo(Rung):
     """Completions with ``echo`` and ``logprobs``: the server reads prompt and word, and tells each token's probability.
 
-    Servers differ in whether they take ``max_tokens: 0``, and some leave the prompt out: then this is not possible.
+    Some servers leave the prompt out: then this is not possible. One token is written, for ``max_tokens: 0`` is refused
+    by some, and to others means as many as there is room for.
     """
 
     name = "echo"
@@ -67,7 +68,7 @@ class Echo(Rung):
 
     def read(self, text: str) -> Tokens:
         """A text's tokens and their log-probabilities. Raises Unable where they are not all there."""
-        body = {"model": self.model, "prompt": text, "max_tokens": self.limit, "temperature": 0, "echo": True,
+        body = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "echo": True,
                 "logprobs": 1}  # fmt: skip
         return self.asks.ask(Request(COMPLETIONS, body), lambda answer: self._read(answer, text))
 
@@ -77,9 +78,8 @@ class Echo(Rung):
         tokens, logs = (told.get(name) for name in ("tokens", "token_logprobs")) if isinstance(told, dict) else ("", "")
         if not isinstance(tokens, list) or not isinstance(logs, list) or len(tokens) != len(logs):
             raise Unable("no log-probabilities of the prompt")
-        used = protocol.usage(answer)
-        size = len(tokens) - (used.written or 0) if self.limit else len(tokens)
-        if used.read is not None and size != used.read:
+        size = protocol.usage(answer).read
+        if size is None or not 0 <= len(tokens) - size <= 1:
             raise Unable("the prompt's positions are not all there")
         if not str(choice.get("text", "")).startswith(text) or size < 2 or size * 64 < len(text):
             raise Unable("the prompt's positions are not there")

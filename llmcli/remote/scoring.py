@@ -119,7 +119,6 @@ class Ladder:
         yield Decisions(asks(), model, more)
         yield TokenIds(asks(), model, more)
         yield Echo(asks(), model, more)
-        yield Echo(asks(), model, more, limit=1)
         if self._chat:
             yield ChatPrompt(asks(), model, more)
             yield Letters(asks(), model, more)

@@ -56,33 +56,30 @@ def model(checkpoint: Callable[..., Path]) -> Checkpoint:
     return Checkpoint(checkpoint("qwen3"))
 
 
-def from_checkpoint(rung: str, model: Checkpoint, checkpoint: Callable[..., Path]) -> dict[str, Any]:
+def from_checkpoint(rung: str, model: Checkpoint) -> dict[str, Any]:
     """The options of a server that can do one rung."""
     return {
         "token-ids": {"able": {"token-ids", "logprobs"},
                       "extend": {"/tokenize": model.tokenize, COMPLETIONS: model.completions}},
         "echo": {"able": {"echo"}, "extend": {COMPLETIONS: model.completions}},
-        "echo of a server that writes a token": {
-            "able": {"echo"}, "extend": {COMPLETIONS: Checkpoint(checkpoint("qwen3"), least=1).completions}
-        },
         "prompt-logprobs": {"able": {"prompt_logprobs"}, "extend": {CHAT: model.chat}},
     }[rung]  # fmt: skip
 
 
-@pytest.mark.parametrize("rung, count", [("token-ids", 3), ("echo", 50), ("echo of a server that writes a token", 3)])
+@pytest.mark.parametrize("rung, count", [("token-ids", 3), ("echo", 50)])
 def test_scores_are_those_of_the_model_here(cli, serving, model, checkpoint, rung: str, count: int):
     texts = TEXTS[:count]
-    server = serving(tried=TRIED, **from_checkpoint(rung, model, checkpoint))
+    server = serving(tried=TRIED, **from_checkpoint(rung, model))
     here = cli(*LABELS, "-m", str(checkpoint("qwen3")), "--dtype", "float32", stdin="\n".join(texts))
     there = cli(*LABELS, "-m", server.name, stdin="\n".join(texts))
     local, remote = labelled(here.out), labelled(there.out)
     assert len(remote) == len(texts), there.err
-    assert {row["scored_by"] for row in remote} == {rung.split()[0]}
+    assert {row["scored_by"] for row in remote} == {rung}
     assert [row["scores"] for row in remote] == [pytest.approx(row["scores"], abs=1e-3) for row in local]
 
 
 def test_several_labels_that_hold(cli, serving, model, checkpoint):
-    server = serving(tried=TRIED, **from_checkpoint("echo", model, checkpoint))
+    server = serving(tried=TRIED, **from_checkpoint("echo", model))
     asked = ["classify", "--labels", "sea,river,a long book", "--multi", "--all-scores", "--json", "a good day"]
     here = json.loads(cli(*asked, "-m", str(checkpoint("qwen3")), "--dtype", "float32").out)
     there = json.loads(cli(*asked, "-m", server.name).out)
@@ -94,7 +91,7 @@ def test_likelihood_is_that_of_the_model_here(serving, model, checkpoint, tmp_pa
     from llmcli.pipelines.load import load
     from llmcli.run.resolve import resolve
 
-    server = serving(tried=TRIED, **from_checkpoint("echo", model, checkpoint))
+    server = serving(tried=TRIED, **from_checkpoint("echo", model))
     prompts = [Rendered("Text: the sea\n\n", f"Text: {text}\nLabel:") for text in TEXTS]
     answers = [f" {text.split()[1]} river" for text in TEXTS]
     found = []
@@ -106,7 +103,7 @@ def test_likelihood_is_that_of_the_model_here(serving, model, checkpoint, tmp_pa
 
 
 def test_labels_as_answers_of_a_chat(cli, serving, model, checkpoint):
-    server = serving(tried=TRIED, **from_checkpoint("prompt-logprobs", model, checkpoint))
+    server = serving(tried=TRIED, **from_checkpoint("prompt-logprobs", model))
     row = json.loads(cli("sentiment", "--all-scores", "--json", "a good day", "-m", server.name).out)
     assert (row["scored_by"], sum(row["scores"].values())) == ("prompt-logprobs", pytest.approx(1))
 

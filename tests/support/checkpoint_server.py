@@ -10,13 +10,13 @@ Answer = dict[str, Any]
 
 
 class Checkpoint:
-    """The answers of vLLM's and OpenAI's paths. ``least``: the fewest ``max_tokens`` that it takes."""
+    """The answers of vLLM's and OpenAI's paths."""
 
-    def __init__(self, folder: Path, *, least: int = 0) -> None:
+    def __init__(self, folder: Path) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self._torch, self._least = torch, least
+        self._torch = torch
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self._lock = threading.Lock()
@@ -32,8 +32,6 @@ class Checkpoint:
         """``/v1/completions``: of a text ``echo`` with ``logprobs``, of token ids the next token's."""
         if isinstance(body["prompt"], list):
             return self._next(body)
-        if body["max_tokens"] < self._least:
-            raise NotImplementedError("max_tokens 0")
         ids = self._ids(body["prompt"])
         written = [self._tokenizer.eos_token_id] * body["max_tokens"]
         logs = self._logs([*ids, *written])
