@@ -71,8 +71,7 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     if options.free and options.threshold is not None:
         raise UsageError("--free has no score for --threshold")
     if options.threshold is not None and config.model.source.server is not None:
-        raise UsageError("--threshold needs a score, which a server's answers have none of",
-                         hint='an answer that is not in the text is "no answer" already')  # fmt: skip
+        raise UsageError("--threshold needs a score, which a server's answers have none of", hint="leave it away")
     question = source.text if source.text is not None else options.question
     if question is None and config.format in ASKS_BY_TEXT:
         raise UsageError("no question", hint='llmcli answer "QUESTION" < FILE')
@@ -224,9 +223,8 @@ def _written(completion: Completion, piece: Piece, record: Record, config: RunCo
     if not config.options.free and config.model.facts.instructed:
         fields |= _quoted(fields["text"], record)
     return Result(
-        record.id, fields, model=config.model.name,
-        input_tokens=completion.input_tokens, output_tokens=completion.output_tokens,
-        finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
+        record.id, fields, model=config.model.name, input_tokens=completion.input_tokens,
+        output_tokens=completion.output_tokens, finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
     )  # fmt: skip
 
 
