@@ -174,9 +174,7 @@ def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config:
     threshold = config.options.threshold
     if sure >= (0.5 if threshold is None else threshold) and span.text:
         start, end = piece.begin + span.start, piece.begin + span.end
-        fields = {"text": record.text[start:end], "score": sure, "start": start + bisect_right(record.shifts, start),
-                  "end": end + bisect_right(record.shifts, end - 1),
-                  "sentence": chunking.around(record.text, start, end)}  # fmt: skip
+        fields = {"text": record.text[start:end], "score": sure} | _placed(record, start, end)
     return Result(record.id, fields, model=config.model.name,
                   input_tokens=sum(span.input_tokens for _, _, span in candidates),
                   chunks=sum(span.chunks for _, _, span in candidates),
@@ -205,14 +203,17 @@ def _free(
 
 
 def _quoted(text: str, record: Record) -> dict[str, Any]:
-    """Where an answer stands in its text, if it does; an answer that says that there is none is empty."""
+    """Where an answer stands in its text, if it does; one that says that there is none is empty."""
     bare = text.strip("\"'“”„« ».") if text.strip(".").casefold() != NO_ANSWER else ""
     start = record.text.find(bare) if bare else -1
     if start < 0:
         return {"text": text if bare else ""}
-    end = start + len(bare)
-    return {"text": bare, "start": start + bisect_right(record.shifts, start),
-            "end": end + bisect_right(record.shifts, end - 1),
+    return {"text": bare} | _placed(record, start, start + len(bare))
+
+
+def _placed(record: Record, start: int, end: int) -> dict[str, Any]:
+    """Where an answer stands in the file, and in which sentence."""
+    return {"start": start + bisect_right(record.shifts, start), "end": end + bisect_right(record.shifts, end - 1),
             "sentence": chunking.around(record.text, start, end)}  # fmt: skip
 
 
@@ -222,10 +223,9 @@ def _written(completion: Completion, piece: Piece, record: Record, config: RunCo
     fields = NOTHING | {"text": completion.text.strip(), "score": None}
     if not config.options.free and config.model.facts.instructed:
         fields |= _quoted(fields["text"], record)
-    return Result(
-        record.id, fields, model=config.model.name, input_tokens=completion.input_tokens,
-        output_tokens=completion.output_tokens, finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
-    )  # fmt: skip
+    return Result(record.id, fields, model=config.model.name, input_tokens=completion.input_tokens,
+                  output_tokens=completion.output_tokens, finish_reason=completion.finish_reason,
+                  truncated=_cut(record, piece), record=record)  # fmt: skip
 
 
 TASK = Task(
