@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmcli import tasks
-from llmcli.errors import InputError, RowsFailed, shown
+from llmcli.errors import InputError, RowsFailed, UsageError, shown
 from llmcli.reports import RowErrors, say
 from llmcli.run import runner
 from llmcli.run.journal import WAITING, Journal
@@ -37,13 +37,16 @@ def write(run: RunOptions[Any], report: Preparing, files: Sequence[InputFile]) -
     """
     from llmcli.cli import progress
     from llmcli.config import places
-    from llmcli.config.run_config import RunConfig
+    from llmcli.config.run_config import RunConfig, plain, real
     from llmcli.data import readers
     from llmcli.remote.files import RequestFiles
 
     assert isinstance(run, RunConfig)  # no worker has a part in it
     assert run.output.requests is not None  # it is what this is for
-    requests, errors = RequestFiles(places.absolute(run.output.requests)), RowErrors()
+    target = places.absolute(run.output.requests)
+    if not plain(run.output.requests) or target.is_dir():
+        raise UsageError(f"--requests: {shown(target)} is no file", hint="give a file's name")
+    requests, errors = RequestFiles(real(target)), RowErrors()
     total = readers.count(run, files) if run.batch and not run.output.quiet else None
     try:
         with progress.Rows(report, total=total, quiet=run.output.quiet, batch=run.batch) as rows:

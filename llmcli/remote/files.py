@@ -91,7 +91,7 @@ class RequestFiles:
             self._open = None
 
     def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write", hint="free some room")
+        return OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write")
 
 
 def _partial(path: Path) -> Path:

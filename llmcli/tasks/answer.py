@@ -68,10 +68,8 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     source, options = config.source, config.options
     if source.text is not None and config.origins.get("options.question") == "flag":
         raise UsageError("two questions", hint="give the question as the argument or with --question")
-    if options.free and options.threshold is not None:
-        raise UsageError("--free has no score for --threshold")
-    if options.threshold is not None and config.model.source.server is not None:
-        raise UsageError("--threshold needs a score, which a server's answers have none of", hint="leave it away")
+    if options.threshold is not None and (options.free or config.model.source.server is not None):
+        raise UsageError(f"{'--free' if options.free else 'a server'} has no score for --threshold")
     question = source.text if source.text is not None else options.question
     if question is None and config.format in ASKS_BY_TEXT:
         raise UsageError("no question", hint='llmcli answer "QUESTION" < FILE')

@@ -209,6 +209,12 @@ def test_labels(cli, engine, tmp_path, logprobs: Any, expected: tuple[Any, ...])
     assert (row["label"], row["score"], row["scored_by"]) == expected
 
 
+@pytest.mark.parametrize("target", ["/dev/null", "-", "."])
+def test_only_a_file_can_hold_requests(cli, target: str):
+    done = cli("generate", "hm?", "-m", "m", "--requests", target)
+    assert (done.code, "is no file" in done.err) == (2, True), done.err
+
+
 def test_equal_requests_are_asked_once(cli, tmp_path):
     path = tmp_path / "req.jsonl"
     cli("generate", "--lines", "-m", "m", "--requests", str(path), stdin="same?\n" * 9)

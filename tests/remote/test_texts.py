@@ -165,7 +165,7 @@ class TestKeys:
         (["generate", "hm?", "-m", "{name}", "--top-k", "2", "--temperature", "1"], 2, "a server takes"),
         (["generate", "hm?", "-m", "{name}", "--device", "cpu"], 2, "--device is for models that run here"),
         (["code", "--infill", "a <FILL> b", "-m", "{name}"], 2, "a server cannot fill a gap"),
-        (["answer", "hm?", "--threshold", "0.5", "-m", "{name}"], 2, "--threshold needs a score"),
+        (["answer", "hm?", "--threshold", "0.5", "-m", "{name}"], 2, "a server has no score for --threshold"),
         (["embed", "hm", "-m", "{name}"], 4, "error[wrong-task]"),
         (["models", "pull", "{name}"], 2, "nothing to pull"),
     ],
