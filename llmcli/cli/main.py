@@ -167,6 +167,10 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         files = inputs.listed(run, aside=aside)
         targets.check(run, files, aside=aside)
         total = readers.count(run, files) if run.batch and not output.quiet else None
+        if output.requests is not None:
+            from llmcli.cli import requesting
+
+            return requesting.write(run, report, files)
         assembly = task.assemble(run)
         journal = None if assembly is not None and not assembly.journaled else _journal(run, session, stack)
         with (

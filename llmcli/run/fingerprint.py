@@ -19,7 +19,7 @@ LEFT_OUT = {
     "settings.device": "where it runs",
     "settings.batch_size": "how fast it runs",
     "settings.allow_pickle": "whether it may run",
-    "settings.chat_prompt": "it is the prompt already, where it counts",
+    "settings.server_prompt": "it is the chat prompt already, where it counts",
     "settings.options": "they are typed by now",
     "settings.generation.seed": "counts only where tokens are drawn",
     "model.description": "for people",

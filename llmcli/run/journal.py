@@ -26,6 +26,8 @@ from llmcli.run.scratch import Scratch
 
 MAGIC = b"llmcli journal 2 "
 """How the file begins."""
+WAITING = "no-response"
+"""The error's code of a row whose answer may still come: of a request that is in a file."""
 OLDER = b'{"fingerprint": '
 """How it began when lines had no check."""
 
@@ -183,8 +185,10 @@ class Journal:
         return None if result.error and self._retry else result
 
     def add(self, keys: Sequence[str], results: Sequence[Result]) -> None:
-        """Keep the results of a window: all of them or none survive a crash."""
-        rows = {key: pack(result) for key, result in zip(keys, results, strict=True)}
+        """Keep the results of a window: all of them or none survive a crash. What waits for an answer is not done."""
+        done = [(key, result) for key, result in zip(keys, results, strict=True)
+                if result.error is None or result.error.code != WAITING]  # fmt: skip
+        rows = {key: pack(result) for key, result in done}
         if rows:
             self._append({"rows": rows}, sync=any(not result.error for result in results))
             self._holds = True

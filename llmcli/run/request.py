@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmcli.config.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, ProcessOptions, given
+from llmcli.config.generation_options import GenerationOptions
+from llmcli.config.options import InputOptions, ModelOptions, OutputOptions, ProcessOptions, given
 from llmcli.errors import UsageError
 from llmcli.run.task import Task
 

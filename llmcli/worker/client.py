@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmcli import tasks
 from llmcli.config.places import Caller
-from llmcli.errors import UsageError, WorkerError
+from llmcli.errors import ModelError, UsageError, WorkerError
 from llmcli.reports import Introduced, say
 from llmcli.run.request import Request
 from llmcli.run.session import Local, Session
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 OPEN = 10.0
 """Seconds that a worker has to say what a command line means; it takes some milliseconds, and this process a second."""
-HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect")
+HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect", "--requests",
+        "--responses")  # fmt: skip
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 NEEDED = ("llmcli.data.readers", "llmcli.data.writer", "llmcli.run.runner")
 """What every answer needs, besides the task."""
@@ -107,7 +108,7 @@ def open_session(request: Request, report: Introduced, *, lost: Lost | None = No
     Raises the request's own errors (ConfigError, ModelError), wherever they were found.
     """
     mode = _mode(request)
-    if mode == "off":
+    if mode == "off" or _served(request):
         return _local(request, report)
     terminal = sys.stderr is not None and sys.stderr.isatty()
     try:
@@ -120,6 +121,20 @@ def open_session(request: Request, report: Introduced, *, lost: Lost | None = No
     except (Broken, WorkerError) as error:
         _say(request, f"the worker cannot be used ({error})")
         return _local(request, report)
+
+
+def _served(request: Request) -> bool:
+    """Whether a server answers: there is no model to keep warm. Raises the request's own errors."""
+    from llmcli.models import names
+    from llmcli.run import resolve
+
+    if request.options.get("requests") or request.options.get("responses"):
+        return True
+    name = request.settings.get("model") or resolve.chosen_model(tasks.get(request.task))
+    try:
+        return names.find(str(name)).source.server is not None
+    except ModelError:
+        return False  # it is said when the run is resolved
 
 
 def _mode(request: Request) -> str:

@@ -61,6 +61,8 @@ class Sessions:
                 return None, {"kind": "unread"}
             try:
                 run = _run(request)
+                if run.model.source.server is not None:
+                    return None, {"kind": "unread"}  # the client asks it, with its own keys
             except ModelError as error:
                 if error.code not in ABSENT:
                     raise
@@ -125,7 +127,7 @@ def _run(request: Request) -> AnyConfig:
     """The run of a request, whose model is in the store. Raises ModelError where it is not."""
     settings = {**request.settings, "options": {**request.options, "offline": True}}
     run = _absolute(resolve(tasks.get(request.task), settings))
-    if not store.here(run.model):
+    if run.model.source.server is None and not store.here(run.model):
         raise ModelError(f"{run.model.name} is not in the store", code=store.ABSENT)
     return run
 
