@@ -153,7 +153,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
-    from llmcli.run import runner
+    from llmcli.run import runner, sharding
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
@@ -163,18 +163,19 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
         task, output = tasks.get(run.task), run.output
         report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
-        aside = task.routes(run).aside
+        aside = targets.aside(run, task)
         files = inputs.listed(run, aside=aside)
         targets.check(run, files, aside=aside)
         total = readers.count(run, files) if run.batch and not output.quiet else None
-        assembly = task.assemble(run)
-        journal = None if assembly is not None and not assembly.journaled else _journal(run, session, stack)
+        assembly, shard = task.assemble(run), run.shard
+        journal = _journal(run, session, stack) if assembly is None or assembly.journaled else None
         with (
-            progress.Rows(report, total=total, quiet=output.quiet, batch=run.batch,
+            progress.Rows(report, total=round(total / shard.of) if total and shard else total, quiet=output.quiet, batch=run.batch,
                           earlier=journal.finished if journal else 0) as rows,
             Writer(run, task) as writer,
         ):  # fmt: skip
-            records = rows.reading(readers.read(run, files))
+            records = readers.read(run, files)
+            records = rows.reading(sharding.part(records, shard, task.row_fields) if shard else records)
             if journal is not None:
                 patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
                 records = stack.enter_context(patience).between(records)
@@ -184,13 +185,13 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                 results = answer(records, emit=emit)
             else:  # its pieces are not what is shown
                 results = assembly.join(rows.passing(answer(assembly.split(records))), emit=emit)
-            for result in task.select(run, _counted(run, results, rows)):
+            for result in task.select(run, counted(run, results, rows)):
                 writer.write(result)
-            if not rows.rows:
+            if not rows.rows and not shard:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
             journal.complete(keep=run.batch)
-    return _closed(run, rows, writer)
+    return closed(run, rows, writer)
 
 
 def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journal | None:
@@ -199,10 +200,15 @@ def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journa
         return None
     from llmcli.run.journal import Journal
 
+    if run.shard is not None:
+        from llmcli.cluster import shards
+
+        shards.claim(run, run.shard)
+
     return stack.enter_context(Journal(run.journal, output=run.output, fingerprint=session.fingerprint))
 
 
-def _counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
+def counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
     """All results; raise where one ends the run: rows that failed in an earlier one do not."""
     from llmcli.errors import RowsFailed
 
@@ -218,7 +224,8 @@ def _counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Ite
                          hint="--resume goes on" if run.journal else "")  # fmt: skip
 
 
-def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
+def closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
+    """Say what was done, and give the exit code. Raises RowsFailed where rows failed."""
     from llmcli.errors import RowsFailed, shown
     from llmcli.reports import say
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from llmcli.config import cluster as clusters
+from llmcli.config.cluster import ClusterOptions, Shard
 from llmcli.config.options import DOCUMENTS, InputOptions, OutputOptions
 
 if TYPE_CHECKING:
@@ -100,6 +102,12 @@ class RunOptions(Generic[OptionsT]):
     options: OptionsT
     combine: bool = False
     documents: bool = False
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which part of the rows is worked on; None: all of them."""
+        return clusters.parse(self.cluster.shard) if self.cluster.shard else None
 
     @property
     def format(self) -> str:

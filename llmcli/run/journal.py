@@ -26,6 +26,8 @@ from llmcli.run.scratch import Scratch
 
 MAGIC = b"llmcli journal 2 "
 """How the file begins."""
+DIGEST = 16
+"""How many characters the check of a line has."""
 OLDER = b'{"fingerprint": '
 """How it began when lines had no check."""
 
@@ -53,7 +55,7 @@ class Journal:
         self._retry = output.retry_failed
         self._fingerprint = dict(fingerprint)
         self._index = Scratch("CREATE TABLE done (key TEXT PRIMARY KEY, packed TEXT) WITHOUT ROWID")
-        self._holds = self._folder_is_new = False
+        self._holds = self._folder_is_new = self._took_over = False
         self.finished = 0
         """How many rows an earlier run left, that this one need not run."""
         self.seed = secrets.randbits(31)
@@ -117,7 +119,7 @@ class Journal:
         if torn or self._anew:
             self._begin()
             return
-        first = _payload(head.removeprefix(MAGIC))
+        first = payload(head.removeprefix(MAGIC))
         if first is None:
             what = "of an older llmcli" if head.startswith(OLDER) else "damaged"
             raise UsageError(f"{shown(self._path)}: the journal is {what}", code="damaged",
@@ -129,7 +131,7 @@ class Journal:
         if self._resumed:
             self._compare(first["fingerprint"])
             self.seed = first["seed"]
-            self._holds = True
+            self._holds = self._took_over = True
             if damaged and not self._quiet:
                 say(f"llmcli: {shown(self._path)}: {damaged} damaged lines; their rows run again")
             return
@@ -153,7 +155,7 @@ class Journal:
         end = self._stream.tell()
         while (raw := self._stream.readline()).endswith(b"\n"):
             end += len(raw)
-            line = _payload(raw)
+            line = payload(raw)
             damaged += line is None
             rows = (line or {}).get("rows", {})
             done = "done" in (line or {})
@@ -186,8 +188,9 @@ class Journal:
         """Keep the results of a window: all of them or none survive a crash."""
         rows = {key: pack(result) for key, result in zip(keys, results, strict=True)}
         if rows:
-            self._append({"rows": rows}, sync=any(not result.error for result in results))
-            self._holds = True
+            resumed = {"resumed": True} if self._took_over else {}
+            self._append({**resumed, "rows": rows}, sync=any(not result.error for result in results))
+            self._holds, self._took_over = True, False
 
     def complete(self, *, keep: bool = True) -> None:
         """Mark the run as whole: the output has its name. Of a single text nothing more can be added: it goes."""
@@ -215,10 +218,20 @@ class Journal:
 def _digest(payload: bytes) -> bytes:
     import hashlib
 
-    return hashlib.blake2b(payload, digest_size=8).hexdigest().encode()
+    return hashlib.blake2b(payload, digest_size=DIGEST // 2).hexdigest().encode()
 
 
-def _payload(raw: bytes) -> dict[str, Any] | None:
+def is_done(raw: bytes) -> bool:
+    """Whether a line says that a run came to its end."""
+    return raw[DIGEST + 1 :].startswith(b'{"done"')
+
+
+def is_resumed(raw: bytes) -> bool:
+    """Whether a line is the first that a resumed run added."""
+    return raw[DIGEST + 1 :].startswith(b'{"resumed"')
+
+
+def payload(raw: bytes) -> dict[str, Any] | None:
     """What a line holds; None where its check fails."""
     digest, _, payload = raw.removesuffix(b"\n").partition(b" ")
     if digest != _digest(payload):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmcli.run.records import Record, Result, failed, spoken
+from llmcli.run import keys as row_keys
+from llmcli.run.records import Record, Result, failed
 from llmcli.run.seen import Seen
 from llmcli.run.session import Session
 
@@ -29,7 +30,7 @@ def run(
     # Who neither resumes nor draws needs no row told from its equals.
     seen = Seen() if journal is not None or seed is not None else None
     for window in windows(records, size=lambda: session.window):
-        keys = [_key(record, seen, row_fields) if seen else "" for record in window]
+        keys = [row_keys.key(record, seen, row_fields) if seen else "" for record in window]
         earlier = [journal.find(key, record) if journal else None for key, record in zip(keys, window, strict=True)]
         results = [_unusable(record, found, session) if record.error else found
                    for found, record in zip(earlier, window, strict=True)]  # fmt: skip
@@ -62,20 +63,6 @@ def windows(records: Iterator[Record], *, size: Callable[[], int]) -> Iterator[l
             window, most = [], size()
     if window:
         yield window
-
-
-def _key(record: Record, seen: Seen, row_fields: Sequence[str]) -> str:
-    """What finds a row again in a changed input: its id, if it has one, its text, and which of equals it is."""
-    import hashlib
-    import json
-
-    own = f"{type(record.id).__name__}:{record.id}" if record.named else ""
-    said = spoken(record.fields)
-    parts = [own, record.text, *(str(record.fields.get(name, "")) for name in row_fields)]
-    parts += [] if said is None else [json.dumps(said, default=str)]
-    parts += [f"error {record.error.code}"] if record.error else []
-    digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{digest}:{seen.count(digest)}"
 
 
 def _seed(seed: int | None, key: str) -> int | None:

@@ -17,6 +17,7 @@ from llmcli.errors import UsageError, WorkerError
 from llmcli.reports import Introduced, say
 from llmcli.run.request import Request
 from llmcli.run.session import Local, Session
+from llmcli.tasks import _packing
 from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 from llmcli.worker.remote import Fetching, Remote
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 OPEN = 10.0
 """Seconds that a worker has to say what a command line means; it takes some milliseconds, and this process a second."""
-HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect")
+HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect", "--shard")
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 NEEDED = ("llmcli.data.readers", "llmcli.data.writer", "llmcli.run.runner")
 """What every answer needs, besides the task."""
@@ -98,7 +99,7 @@ def attach(reply: Reply, report: Introduced) -> Opened:
         reply.channel.close()
         return _fetching(request, report)
     session = _remote(reply, request, report)
-    return Opened(protocol.unpack_run(reply.message["run"]), session)
+    return Opened(_packing.unpack_run(reply.message["run"]), session)
 
 
 def open_session(request: Request, report: Introduced, *, lost: Lost | None = None) -> Opened:
