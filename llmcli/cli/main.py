@@ -163,14 +163,19 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
         task, output = tasks.get(run.task), run.output
         report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
+        if run.cluster.cluster is not None:
+            from llmcli.cli import clustered
+
+            return clustered.execute(run, opened.session, report)
         aside = targets.aside(run, task)
         files = inputs.listed(run, aside=aside)
         targets.check(run, files, aside=aside)
-        total = readers.count(run, files) if run.batch and not output.quiet else None
         assembly, shard = task.assemble(run), run.shard
+        total = readers.count(run, files) if run.batch and not output.quiet else None
+        total = round(total / shard.of) if total and shard else total
         journal = _journal(run, session, stack) if assembly is None or assembly.journaled else None
         with (
-            progress.Rows(report, total=round(total / shard.of) if total and shard else total, quiet=output.quiet, batch=run.batch,
+            progress.Rows(report, total=total, quiet=output.quiet, batch=run.batch,
                           earlier=journal.finished if journal else 0) as rows,
             Writer(run, task) as writer,
         ):  # fmt: skip

@@ -61,10 +61,11 @@ class Merging:
     def _result(self, record: Record, number: int) -> Result:
         answers = self._answers.get(number)
         packed = answers.take(keys.digest(record, self._task.row_fields)) if answers else None
+        if record.error is not None:  # what cannot be used needs no answer
+            return failed(record, record.error, model="")
         if packed is None:
             return failed(record, WorkerError("no shard has answered it", code=MISSING), model="")
-        result = unpack(packed, record)
-        return failed(record, record.error, model=result.model) if record.error else result
+        return unpack(packed, record)
 
     def lack(self) -> RowsFailed | None:
         """What is to be said where rows have no answer."""

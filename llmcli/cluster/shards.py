@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,20 @@ def _refuse_others(folder: Path, of: int) -> None:
 
 @dataclass(frozen=True)
 class Shards:
-    """A folder of shards: how many there are, and the run they are of, without its output."""
+    """A folder of shards: how many there are, and the run they are of, without its output.
+
+    ``journals``: those of shards that are elsewhere.
+    """
 
     folder: Path
     of: int
     run: RunOptions[Any]
+    journals: Mapping[int, Path] = field(default_factory=dict)
 
     def journal(self, number: int) -> Path | None:
         """The journal of a shard; None where there is none."""
+        if number in self.journals:
+            return self.journals[number]
         name = Shard(number, self.of).name
         endings = ("", ".jsonl", ".csv", ".tsv")
         places = [self.folder / name / FOLDER_JOURNAL, *(self.folder / f"{name}{end}.journal" for end in endings)]

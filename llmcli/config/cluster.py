@@ -27,6 +27,23 @@ class ClusterOptions:
                "makes one file of them. 'auto': as Slurm, Kubernetes or MPI numbers this process.",
                metavar="I/N|auto", rich_help_panel=CLUSTER, show_default=False),
     ] = None  # fmt: skip
+    cluster: Annotated[
+        str | None,
+        Option(help="Have Ray work on the rows: 'auto' on all cores of this machine, an address on the cluster there. "
+               "Reads Parquet, s3:// and gs:// too.", metavar="auto|HOST:PORT", rich_help_panel=CLUSTER,
+               show_default=False),
+    ] = None  # fmt: skip
+    actors: Annotated[
+        int | None,
+        Option(min=1, help="Ray: how many processes hold the model.", rich_help_panel=CLUSTER,
+               show_default="as many as there is room for"),
+    ] = None  # fmt: skip
+    actor_cpus: Annotated[float, Option(min=0.0, help="Ray: CPUs of an actor.", rich_help_panel=CLUSTER)] = 1.0
+    actor_gpus: Annotated[
+        float | None,
+        Option(min=0.0, help="Ray: GPUs of an actor; 0.5: two share one.", rich_help_panel=CLUSTER,
+               show_default="1 where there are any"),
+    ] = None  # fmt: skip
 
 
 @dataclass(frozen=True)

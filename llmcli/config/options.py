@@ -22,7 +22,20 @@ DOCUMENTS = ("markdown", "html", "srt", "vtt", "po", "json-strings", "yaml")
 SHORT_FORMATS = ("lines", "jsonl", "csv")
 """Flags that stand for a format."""
 COMMAND_LINE = frozenset(
-    {"text", "input", "output", "resume", "retry_failed", "debug", "worker", "check", "against", "detect", "shard"}
+    {
+        "text",
+        "input",
+        "output",
+        "resume",
+        "retry_failed",
+        "debug",
+        "worker",
+        "check",
+        "against",
+        "detect",
+        "shard",
+        "cluster",
+    }
 )
 """Options that name one run, or are needed before any file is read: config.yaml cannot hold them."""
 

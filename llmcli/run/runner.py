@@ -35,7 +35,7 @@ def run(
         results = [_unusable(record, found, session) if record.error else found
                    for found, record in zip(earlier, window, strict=True)]  # fmt: skip
         new = [place for place, found in enumerate(results) if found is None]
-        seeded = [replace(window[place], seed=_seed(seed, keys[place])) for place in new]
+        seeded = [replace(window[place], seed=row_seed(seed, keys[place])) for place in new]
         answers = session.answer(seeded, emit=emit if len(window) == 1 else None) if seeded else []
         for place, answer in zip(new, answers, strict=True):
             results[place] = replace(answer, record=window[place])
@@ -65,7 +65,7 @@ def windows(records: Iterator[Record], *, size: Callable[[], int]) -> Iterator[l
         yield window
 
 
-def _seed(seed: int | None, key: str) -> int | None:
+def row_seed(seed: int | None, key: str) -> int | None:
     """A seed of the row's own, the same wherever the row stands."""
     if seed is None:
         return None

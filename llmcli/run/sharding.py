@@ -24,7 +24,9 @@ def placed(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     """
     shard, folder = config.shard, config.output.output
     if shard is None:
-        return config
+        return _clustered(config)
+    if config.cluster.cluster is not None:
+        raise UsageError("--shard and --cluster exclude each other")
     if folder is None or not plain(folder) or folder.is_file():
         where = "" if folder is None else f"{shown(folder)}: "
         raise UsageError(f"{where}the output of a shard is in a folder", hint="give -o FOLDER")
@@ -32,6 +34,16 @@ def placed(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
         raise UsageError("--shard is for rows, and the input is one text", hint="give --lines, --jsonl or --csv")
     ending = ENDINGS.get("jsonl" if config.output.json else config.format, "")
     return replace(config, output=replace(config.output, output=folder / f"{shard.name}{ending}"))
+
+
+def _clustered(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
+    """The settings of a run without shards. Raises UsageError for what no cluster can do."""
+    if config.cluster.cluster is not None:
+        if config.journal is None:
+            raise UsageError("--cluster is for rows, and for files as --output", hint="give -o FILE")
+        if any(str(path) == "-" for path in config.source.input) or not config.source.input:
+            raise UsageError("--cluster is for files as --input", hint="give -i FILE")
+    return config
 
 
 def part(records: Iterator[Record], shard: Shard, row_fields: Sequence[str]) -> Iterator[Record]:

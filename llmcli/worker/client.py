@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 
 OPEN = 10.0
 """Seconds that a worker has to say what a command line means; it takes some milliseconds, and this process a second."""
-HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect", "--shard")
+HERE = (
+    "--help",
+    "-h",
+    "--debug",
+    "--no-worker",
+    "--labels-file",
+    "--glossary",
+    "--check",
+    "--detect",
+    "--shard",
+    "--cluster",
+)
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 NEEDED = ("llmcli.data.readers", "llmcli.data.writer", "llmcli.run.runner")
 """What every answer needs, besides the task."""
@@ -124,8 +135,8 @@ def open_session(request: Request, report: Introduced, *, lost: Lost | None = No
 
 
 def _mode(request: Request) -> str:
-    if request.options.get("debug"):
-        return "off"  # a traceback is wanted: of this process
+    if request.options.get("debug") or request.options.get("cluster"):
+        return "off"  # a traceback is wanted, of this process; or others are to work
     if (wanted := request.options.get("worker")) is not None:
         return "on" if wanted else "off"
     mode = os.environ.get("LLMCLI_WORKER") or "auto"

@@ -241,8 +241,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "part 3 of 2": (["sentiment", "--lines", "-o", "out", "--shard", "3/2"], "numbered from 1 to 2"),
     "no number": (["sentiment", "--lines", "-o", "out", "--shard", "some"], "is not I/N"),
     "auto, and nothing says which": (["sentiment", "--lines", "-o", "out", "--shard", "auto"], "is set"),
-    "no journal": (["translate", "--detect", "--lines", "-o", "{out}", "--shard", "1/2"], "need no shards"),
-    "a memory": (["translate", "-t", "fr", "--memory", "m.tsv", "--lines", "-o", "out", "--shard", "1/2"], "--memory"),
+    "no journal": (["translate", "--detect", "--lines", "-o", "{out}", "--shard", "1/2"], "are for one process"),
+    "a memory": (
+        ["translate", "-t", "fr", "--memory", "m.tsv", "--lines", "-o", "out", "--shard", "1/2"],
+        "are for one process",
+    ),
 }
 
 
