@@ -74,7 +74,7 @@ def _guard(run: RunOptions[Any], place: Path) -> None:
         if run.output.resume is False:
             shutil.rmtree(place, ignore_errors=True)
         resumed = run.output.resume or run.output.retry_failed
-        if (place / "answers").is_dir() and not resumed:
+        if any((place / "answers").glob("*.parquet")) and not resumed:
             raise UsageError(f"{shown(place)}: an unfinished run left answers here", code="unfinished",
                              hint="--resume goes on, --no-resume starts anew")  # fmt: skip
         place.mkdir(parents=True, exist_ok=True)
@@ -142,9 +142,11 @@ def _answered(config: AnyConfig, place: Path, planned: Planned, report: Preparin
             thread.join(POLL)
             shown_of.look()
         if leaving.asked():
-            say(f"llmcli: {shown_of.rows():,} rows kept, --resume goes on")
+            if (rows := shown_of.rows()) and not quiet:
+                say(f"llmcli: {rows:,} rows kept, --resume goes on")
+            ray_data.end()
+            signals.settle()
     report.work = None
-    signals.settle()
     if failures:
         raise failures[0]
 

@@ -49,13 +49,22 @@ def joined(address: str) -> Iterator[None]:
         try:
             ray.init(**own, log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:  # of many kinds
-            reason = next((line for line in str(error).split("\n") if line.strip()), type(error).__name__)
-            raise WorkerError(f"no Ray at {address}: {reason.strip()[:200]}", code="no-cluster",
+            said = next((line for line in str(error).split("\n") if line.strip()), type(error).__name__)
+            raise WorkerError(f"no Ray at {address}: {said.strip()[:200]}", code="no-cluster",
                               hint="see docs/cluster.md") from error  # fmt: skip
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def end() -> None:
+    """End the processes of a Ray of this machine's own, at once: a shutdown would wait for the work that goes on."""
+    import psutil  # Ray brings it
+
+    for process in reversed(psutil.Process().children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 @contextlib.contextmanager
@@ -112,7 +121,7 @@ def answer(config: AnyConfig, folder: Path) -> None:
             )  # fmt: skip
             answers.write_parquet(str(folder / "answers"), ray_remote_args={"num_cpus": 0})
     except Exception as error:
-        raise _reason(error) from error
+        raise reason(error) from error
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def resources(config: AnyConfig, there: dict[str, float]) -> Pool:
     return Pool(cluster.actors or fit, cpus, gpus)
 
 
-def _reason(error: BaseException) -> LlmcliError:
+def reason(error: BaseException) -> LlmcliError:
     """The run's own error, wherever it is in what Ray raises."""
     cause: BaseException | None = error
     for _ in range(20):
