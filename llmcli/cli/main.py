@@ -12,16 +12,14 @@ from llmcli.cli.signals import die
 
 TYPE_CHECKING = False  # typing itself is not imported before main() has begun
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
     from typing import Any, NoReturn
 
-    from llmcli.cli.progress import Preparing, Rows
+    from llmcli.cli.progress import Preparing
     from llmcli.config.run_config import RunOptions
-    from llmcli.data.writer import Writer
     from llmcli.errors import LlmcliError
     from llmcli.run.journal import Journal
-    from llmcli.run.records import Result
     from llmcli.run.session import Session
     from llmcli.worker.client import Opened
 
@@ -149,7 +147,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     from functools import partial
 
     from llmcli import tasks
-    from llmcli.cli import progress
+    from llmcli.cli import progress, totals
     from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
@@ -190,13 +188,13 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                 results = answer(records, emit=emit)
             else:  # its pieces are not what is shown
                 results = assembly.join(rows.passing(answer(assembly.split(records))), emit=emit)
-            for result in task.select(run, counted(run, results, rows)):
+            for result in task.select(run, totals.counted(run, results, rows)):
                 writer.write(result)
             if not rows.rows and not shard:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
             journal.complete(keep=run.batch)
-    return closed(run, rows, writer)
+    return totals.closed(run, rows, writer)
 
 
 def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journal | None:
@@ -211,37 +209,3 @@ def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journa
         shards.claim(run, run.shard)
 
     return stack.enter_context(Journal(run.journal, output=run.output, fingerprint=session.fingerprint))
-
-
-def counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
-    """All results; raise where one ends the run: rows that failed in an earlier one do not."""
-    from llmcli.errors import RowsFailed
-
-    limit = run.output.max_errors
-    for result in results:
-        if result.error and not run.batch:
-            raise result.error
-        rows.count(result)
-        yield result
-        if limit is None or rows.failed_anew < limit or result.resumed:
-            continue
-        raise RowsFailed(f"halted after {rows.failed_anew} failed rows, {rows.rows} rows in all", code="max-errors",
-                         hint="--resume goes on" if run.journal else "")  # fmt: skip
-
-
-def closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
-    """Say what was done, and give the exit code. Raises RowsFailed where rows failed."""
-    from llmcli.errors import RowsFailed, shown
-    from llmcli.reports import say
-
-    output = run.output
-    if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
-        say(f"llmcli: {rows.summary(shown(output.output) if output.output else 'standard output')}")
-    if writer.set_aside and writer.aside and not output.quiet:
-        say(f"llmcli: {writer.set_aside} unsure rows in {shown(writer.aside)}")
-    if rows.failed:
-        hint = "--retry-failed runs them again" if run.journal else ""
-        raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
-    if rows.unsound:
-        raise RowsFailed(f"{rows.unsound} segments failed their checks, and are as they were", code="checks")
-    return 1 if writer.refused or (writer.seeks and not writer.asked) else 0

@@ -70,7 +70,7 @@ def put_together(found: Shards, run: RunOptions[Any], report: Preparing, *, part
     """Write the answers of shards as a run does, and give its exit code. Raises RowsFailed where one is missing."""
     from llmcli import tasks
     from llmcli.cli import progress
-    from llmcli.cli.main import closed, counted
+    from llmcli.cli.totals import closed, counted
     from llmcli.cluster.merging import Merging, missing
     from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer

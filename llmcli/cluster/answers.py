@@ -73,8 +73,8 @@ class Answers:
         for raw in stream:
             if not raw.endswith(b"\n"):
                 break  # torn
-            done = journal.is_done(raw)
-            resumed = resumed or journal.is_resumed(raw)
+            done = journal.says(raw, "done")
+            resumed = resumed or journal.says(raw, "resumed")
             if resumed:
                 self._keep("REPLACE", _answers(raw))
             else:

@@ -21,22 +21,10 @@ DOCUMENTS = ("markdown", "html", "srt", "vtt", "po", "json-strings", "yaml")
 """Formats of documents: one text a file, of which a task changes some spans."""
 SHORT_FORMATS = ("lines", "jsonl", "csv")
 """Flags that stand for a format."""
-COMMAND_LINE = frozenset(
-    {
-        "text",
-        "input",
-        "output",
-        "resume",
-        "retry_failed",
-        "debug",
-        "worker",
-        "check",
-        "against",
-        "detect",
-        "shard",
-        "cluster",
-    }
-)
+COMMAND_LINE = frozenset({
+    "text", "input", "output", "resume", "retry_failed", "debug", "worker", "check", "against", "detect", "shard",
+    "cluster",
+})  # fmt: skip
 """Options that name one run, or are needed before any file is read: config.yaml cannot hold them."""
 
 

@@ -172,9 +172,8 @@ class Journal:
         if changed:
             raise UsageError(
                 f"{shown(self.path)}: the finished rows were made with other settings: {', '.join(changed)}",
-                code="changed",
-                hint="give the same ones, or --no-resume to start anew",
-            )
+                code="changed", hint="give the same ones, or --no-resume to start anew",
+            )  # fmt: skip
 
     def find(self, key: str, record: Record) -> Result | None:
         """The result of a row that is already done; one that failed counts as done unless it is to run again."""
@@ -199,8 +198,8 @@ class Journal:
         """Find what was kept since it was opened, too."""
         self._stream.seek(0)
         self._stream.readline()
-        self.finished = 0
         self._index.close()
+        self.finished = 0
         self._remember()
 
     def complete(self, *, keep: bool = True) -> None:
@@ -232,14 +231,9 @@ def _digest(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=DIGEST // 2).hexdigest().encode()
 
 
-def is_done(raw: bytes) -> bool:
-    """Whether a line says that a run came to its end."""
-    return raw[DIGEST + 1 :].startswith(b'{"done"')
-
-
-def is_resumed(raw: bytes) -> bool:
-    """Whether a line is the first that a resumed run added."""
-    return raw[DIGEST + 1 :].startswith(b'{"resumed"')
+def says(raw: bytes, what: str) -> bool:
+    """Whether a line says that a run came to its end (``done``), or is the first of a ``resumed`` run."""
+    return raw[DIGEST + 1 :].startswith(f'{{"{what}"'.encode())
 
 
 def payload(raw: bytes) -> dict[str, Any] | None:
