@@ -11,9 +11,10 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llmcli.cluster.windows import KEY
 from llmcli.config.places import Caller
@@ -55,32 +56,43 @@ def joined(address: str) -> Iterator[None]:
         try:
             yield
         finally:
+            processes = _children()
             ray.shutdown()
+            end(processes)
 
 
-def end() -> None:
+def end(processes: Sequence[Any] | None = None) -> None:
     """End the processes of a Ray of this machine's own, at once: a shutdown would wait for the work that goes on."""
     import psutil  # Ray brings it
 
-    for process in reversed(psutil.Process().children(recursive=True)):
+    for process in reversed(_children() if processes is None else processes):
         with contextlib.suppress(psutil.Error):
             process.kill()
+
+
+def _children() -> Sequence[Any]:
+    import psutil
+
+    children: list[Any] = psutil.Process().children(recursive=True)
+    return children
 
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
     """Within this, Ray says nothing; what it has to say is in its own files. Python's own stderr is as it was."""
     logging.disable(logging.CRITICAL)
-    saved, before = os.dup(2), sys.stderr
+    saved, before = [os.dup(1), os.dup(2)], sys.stderr
     with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+        for descriptor in (1, 2):
+            os.dup2(nowhere.fileno(), descriptor)
     if before is not None and before.fileno() == 2:
-        sys.stderr = os.fdopen(os.dup(saved), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        sys.stderr = os.fdopen(os.dup(saved[1]), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        for descriptor, was in zip((1, 2), saved, strict=True):
+            os.dup2(was, descriptor)
+            os.close(was)
         sys.stderr = before
         logging.disable(logging.NOTSET)
 
