@@ -23,7 +23,7 @@ SHORT_FORMATS = ("lines", "jsonl", "csv")
 """Flags that stand for a format."""
 COMMAND_LINE = frozenset({
     "text", "input", "output", "resume", "retry_failed", "debug", "worker", "check", "against", "detect", "requests",
-    "responses",
+    "responses", "shard", "cluster",
 })  # fmt: skip
 """Options that name one run, or are needed before any file is read: config.yaml cannot hold them."""
 

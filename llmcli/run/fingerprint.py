@@ -38,6 +38,7 @@ LEFT_OUT = {
     "output": "how answers are written, not what they are",
     "offline": "whether it may be fetched",
     "origins": "where settings were found",
+    "cluster": "which process does it",
     "combine": "a fact of the task",
     "documents": "a fact of the task",
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmcli.config import chosen, option_values, places
+from llmcli.config.cluster import ClusterOptions
 from llmcli.config.model_config import ModelConfig
 from llmcli.config.option_values import FLAG
 from llmcli.config.options import InputOptions, OutputOptions, ProcessOptions
@@ -20,6 +21,7 @@ from llmcli.config.schemas import Settings, TaskConfig, UserConfig, WorkerSettin
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import describing, names, pairs
+from llmcli.run import sharding
 from llmcli.run.layers import ASKED, Layer, Merged, merge, suited
 from llmcli.run.request import SHARED
 from llmcli.run.task import Task
@@ -35,7 +37,7 @@ def resolve(task: Task[OptionsT], settings: Mapping[str, Any]) -> RunConfig[Opti
 
     Raises what :func:`merged` does, and UsageError for settings that make no sense together.
     """
-    return task.prepare(_sensible(merged(task, settings)))
+    return sharding.placed(task.prepare(_sensible(merged(task, settings))))
 
 
 def merged(task: Task[OptionsT], settings: Mapping[str, Any], *, describe: bool = True) -> RunConfig[OptionsT]:
@@ -105,8 +107,8 @@ def _config(task: Task[OptionsT], model: ModelConfig, won: Merged) -> RunConfig[
     source = _group(InputOptions, options)
     return RunConfig(
         task.name, replace(source, format=_input_format(source)), _group(OutputOptions, options),
-        _group(task.options, options), task.combine, task.documents, model=model, settings=settings,
-        offline=process.offline, origins=won.origins,
+        _group(task.options, options), task.combine, task.documents, _group(ClusterOptions, options), model=model,
+        settings=settings, offline=process.offline, origins=won.origins,
     )  # fmt: skip
 
 

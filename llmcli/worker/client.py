@@ -17,6 +17,7 @@ from llmcli.errors import ModelError, UsageError, WorkerError
 from llmcli.reports import Introduced, say
 from llmcli.run.request import Request
 from llmcli.run.session import Local, Session
+from llmcli.tasks import _packing
 from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 from llmcli.worker.remote import Fetching, Remote
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 OPEN = 10.0
 """Seconds that a worker has to say what a command line means; it takes some milliseconds, and this process a second."""
 HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect", "--requests",
-        "--responses")  # fmt: skip
+        "--responses", "--shard", "--cluster")  # fmt: skip
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 NEEDED = ("llmcli.data.readers", "llmcli.data.writer", "llmcli.run.runner")
 """What every answer needs, besides the task."""
@@ -99,7 +100,7 @@ def attach(reply: Reply, report: Introduced) -> Opened:
         reply.channel.close()
         return _fetching(request, report)
     session = _remote(reply, request, report)
-    return Opened(protocol.unpack_run(reply.message["run"]), session)
+    return Opened(_packing.unpack_run(reply.message["run"]), session)
 
 
 def open_session(request: Request, report: Introduced, *, lost: Lost | None = None) -> Opened:
@@ -138,8 +139,8 @@ def _served(request: Request) -> bool:
 
 
 def _mode(request: Request) -> str:
-    if request.options.get("debug"):
-        return "off"  # a traceback is wanted: of this process
+    if request.options.get("debug") or request.options.get("cluster"):
+        return "off"  # a traceback is wanted, of this process; or others are to work
     if (wanted := request.options.get("worker")) is not None:
         return "on" if wanted else "off"
     mode = os.environ.get("LLMCLI_WORKER") or "auto"
