@@ -175,7 +175,7 @@ class Asker:
             raise ServerError(f"{url} refuses the key{said.why}", code="key",
                               hint=f"{KEY}, or api_key_env in the model's YAML, names the key")  # fmt: skip
         if status in (404, 405) and not self._answered:
-            raise Missing(f"{url} has no {request.path} for the model{said.why}", code="no-model",
+            raise Missing(f"{url} has no {request.path.replace('//', '/')} for the model{said.why}", code="no-model",
                           hint=f"{url}/models lists its models")  # fmt: skip
         if said.code == "context_length_exceeded" or _TOO_LONG.search(said.why):
             raise GenerationError("the text is too long for the server's model", code="too-long",

@@ -127,18 +127,14 @@ def usage(answer: Json) -> Usage:
 
 
 def events(pieces: Iterator[bytes]) -> Iterator[Json]:
-    """The JSON of the server-sent events of a stream. Raises Unanswered where it breaks off, or is none."""
-    rest, ended = b"", False
+    """The JSON of the server-sent events of a stream. Raises Unanswered for what is none."""
+    rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
-            if data == b"[DONE]":
-                ended = True
-            elif data:
+            if data and data != b"[DONE]":
                 yield _event(data)
-    if not ended:
-        raise Unanswered("its answer broke off")
 
 
 def _event(data: bytes) -> Json:
@@ -152,7 +148,10 @@ def _event(data: bytes) -> Json:
 
 
 def streamed(pieces: Iterator[bytes], emit: Callable[[str], None]) -> Written:
-    """The text of a stream, each piece of it heard as it comes. Raises Unanswered, AnswerError."""
+    """The text of a stream, each piece of it heard as it comes. Raises Unanswered, AnswerError.
+
+    It is whole when it says why it ends: not every server sends OpenAI's last event behind that.
+    """
     texts: list[str] = []
     thoughts: list[str] = []
     reason, used = None, Usage()
