@@ -12,6 +12,7 @@ import typer
 
 from llmcli import __version__, tasks
 from llmcli.cli.flatten import flatten
+from llmcli.cli.quick_help import Group
 from llmcli.errors import UsageError
 from llmcli.run.request import Request, groups, request
 
@@ -72,8 +73,13 @@ GROUPS = {
 @cache
 def application(first: str = "") -> typer.Typer:
     """The commands of the command line; where its ``first`` word is a task, that task alone, which is quicker."""
+    names = tasks.names()
+    alone = [name for name in names if name == first]
     app = typer.Typer(
         name="llmcli",
+        cls=Group,
+        # Of a group's command the root has no values to read: Typer would import pydantic for its help.
+        add_completion=first not in GROUPS or "_LLMCLI_COMPLETE" in os.environ,
         help="Language models on text: a Unix filter over Hugging Face checkpoints.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -82,8 +88,6 @@ def application(first: str = "") -> typer.Typer:
         epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
     )
     app.callback()(_root)
-    names = tasks.names()
-    alone = [name for name in names if name == first]
     complete = alone or first == "--" or "_LLMCLI_COMPLETE" in os.environ
     for name in alone or names:
         task = tasks.get(name)

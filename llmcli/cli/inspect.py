@@ -8,9 +8,10 @@ import typer
 
 from llmcli.cli import looking, viewing
 from llmcli.cli.looking import DEFAULT, Device, From, Input, Json, Model, Npy, Offline, Quiet, Svg, Target, To, Top
+from llmcli.cli.quick_help import Group
 from llmcli.reports import put
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 Text = Annotated[list[str] | None, typer.Argument(help="The text. Missing: standard input.", show_default=False)]
 Place = Annotated[
     str | None,

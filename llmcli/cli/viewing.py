@@ -85,7 +85,7 @@ def _likely(found: Sequence[Likely]) -> list[dict[str, Any]]:
 
 
 def _listed(found: Sequence[Likely]) -> str:
-    return ", ".join(f"{one.token.shown.strip() or one.token.shown} {one.probability:.3f}" for one in found)
+    return ", ".join(f"{one.token.name} {one.probability:.3f}" for one in found)
 
 
 def _perplexity(found: Sequence[Scored]) -> tuple[float, int]:
@@ -146,7 +146,7 @@ def attention(shown: Chosen) -> None:
     for place in queries:
         weights = shown.weights[place].tolist()
         best = sorted(range(len(weights)), key=lambda at: -weights[at])[:TAKEN]
-        named = ", ".join(f"{found.keys[at].shown.strip() or found.keys[at].shown} {weights[at]:.3f}"
+        named = ", ".join(f"{found.keys[at].name} {weights[at]:.3f}"
                           for at in best if weights[at] >= 0.0005)  # fmt: skip
         rows.append((weights, [str(place), found.queries[place].shown, named]))
     looking.columns(["", "token", "takes from"], [row for _, row in rows])
@@ -160,7 +160,7 @@ def _softmax(shown: Chosen, row: Row, query: int) -> None:
     from llmcli.inspecting.attention import UNSEEN
 
     by = f"√{row.width}" if math.isclose(row.scale, row.width**-0.5) else f"{1 / row.scale:g}"
-    put(f"layer {shown.layer}, head {shown.head}, “{shown.found.queries[query].shown.strip()}”: softmax(q·k / {by})")
+    put(f"layer {shown.layer}, head {shown.head}, “{shown.found.queries[query].name}”: softmax(q·k / {by})")
     biased = any(mask > UNSEEN and mask for mask in row.masks)
     header = ["key", "q·k", f"q·k/{by}", *(["bias"] if biased else []), "weight"]
     rows: list[list[str | Span]] = []
@@ -227,7 +227,7 @@ def embeddings_json(model: str, found: Embedded) -> dict[str, Any]:
 def embeddings(found: Embedded) -> None:
     """The nearest tokens of each word, then the cosines of all pairs."""
     looking.columns(["word", "tokens", "nearest tokens of the vocabulary"], [
-        [visible(word.text), " ".join(token.shown.strip() for token in word.tokens), _listed(word.nearest)]
+        [visible(word.text), " ".join(token.name for token in word.tokens), _listed(word.nearest)]
         for word in found.words])  # fmt: skip
     if len(found.words) > 1:
         put("")

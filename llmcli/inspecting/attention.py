@@ -72,6 +72,7 @@ def attention(model: Any, text: str, target: Target | None, *, part: Part | None
 
     Raises ModelError for a model that has no attention, or does not tell its weights; UsageError.
     """
+    opening.eager(model.model)
     found = forward.run(model, text, target, output_attentions=True)
     queries, keys = found.read, found.read
     if found.written:
@@ -114,14 +115,16 @@ def row(model: Any, text: str, weights: torch.Tensor, *, layer: int, head: int, 
     Raises ModelError where softmax of the scores does not give them: then the model does more than the formula.
     """
     module = model.model
-    opening.eager(module, recording.NAME)
-    try:
-        with recording.calls() as calls:
-            forward.run(model, text)
-    finally:
-        opening.eager(module)
     refused = ModelError(f"the attention of a {type(module).__name__} is not softmax(QKᵀ/√d) alone, or cannot be taken "
                          "apart", code="no-attention", hint="leave out --token")  # fmt: skip
+    try:
+        opening.eager(module, recording.NAME)
+        with recording.calls() as calls:
+            forward.run(model, text)
+    except ModelError:
+        raise refused from None
+    finally:
+        opening.eager(module)
     if layer >= len(calls):
         raise refused
     call = calls[layer]

@@ -64,7 +64,8 @@ def _both(model: Any, text: str, target: Target, wanted: dict[str, bool]) -> Pas
     module, encoder = model.model, model.encoder
     ids, forced = model.encode(Rendered(row=text, source=target.source, target=target.language))
     opening.fit(list(ids), model.context_window)
-    written = _given(encoder, target.text) if target.text else _generated(module, ids, forced)
+    given = model.written(target.text, target=target.language) if target.text else None
+    written = _generated(module, ids, forced) if given is None else given
     written = ([forced] if forced is not None and written[:1] != [forced] else []) + written
     start = module.generation_config.decoder_start_token_id
     start = module.config.decoder_start_token_id if start is None else start
@@ -78,11 +79,6 @@ def _both(model: Any, text: str, target: Target, wanted: dict[str, bool]) -> Pas
     )  # fmt: skip
     answers = pieces.of_ids(encoder, written)
     return Pass(pieces.placed(encoder.tokenizer, list(ids), text), pieces.of_ids(encoder, decoder), answers, output)
-
-
-def _given(encoder: Any, text: str) -> list[int]:
-    found = encoder.tokens(text_target=encoder.inert(text), texts=None, split_special_tokens=True)["input_ids"]
-    return [int(token) for token in found]
 
 
 def _generated(module: Any, ids: tuple[int, ...], forced: int | None) -> list[int]:

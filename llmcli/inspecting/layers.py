@@ -19,7 +19,7 @@ from llmcli.inspecting.forward import Target
 from llmcli.inspecting.pieces import Token
 from llmcli.inspecting.scores import Likely
 
-CLOSE = 1e-3
+CLOSE = 1e-4
 """How far the last layer's logits may be from the model's own."""
 
 
@@ -102,9 +102,12 @@ def _reader(module: Any, state: torch.Tensor, logits: torch.Tensor) -> Callable[
     Raises ModelError where none does.
     """
     from llmcli.pipelines.fast import known
+    from llmcli.pipelines.scores import Head
 
     head, bias = module.get_output_embeddings(), getattr(module, "final_logits_bias", None)
     ways: list[Callable[[torch.Tensor], torch.Tensor]] = [head]
+    if cap := getattr(module.config.get_text_config(), "final_logit_softcapping", None):
+        ways = [Head(head, cap=cap).logits]
     if module.config.model_type in known.FAMILIES:
         ways.append(known.head(module).logits)
     if isinstance(bias, torch.Tensor):

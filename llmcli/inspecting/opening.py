@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,18 +49,21 @@ def model(run: AnyConfig, *, report: Introduced) -> Any:
 
     report.introduce(run.model.name, store.introduction(run.model))
     found = load.load(run, report=report)
-    eager(found.model)  # type: ignore[attr-defined]
+    eager(found.model, required=False)  # type: ignore[attr-defined]
     report(READY, 1.0)
     return found
 
 
-def eager(module: Any, name: str = "eager") -> None:
-    """Have a module compute attention in the way that tells its weights. Raises ModelError where it has none."""
-    try:
+def eager(module: Any, name: str = "eager", *, required: bool = True) -> None:
+    """Have a module compute attention in the way that tells its weights. Raises ModelError where it cannot."""
+    from llmcli.models import foreign
+
+    # Where it cannot be set, transformers says so, and leaves it: with any other than eager, it is not told.
+    with foreign.quiet(), contextlib.suppress(ValueError, NotImplementedError):
         module.set_attn_implementation(name)
-    except (ValueError, AttributeError, NotImplementedError) as error:
-        raise ModelError(f"a {type(module).__name__} does not tell its attention", code="no-attention",
-                         hint="give another --model") from error  # fmt: skip
+    if required and module.config._attn_implementation != name:
+        raise ModelError(f"a {type(module).__name__} does not tell attention weights", code="no-attention",
+                         hint="give another --model")  # fmt: skip
 
 
 def fit(ids: list[int], window: int) -> None:

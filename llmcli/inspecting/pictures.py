@@ -24,9 +24,10 @@ SIDE = 520
 
 def strip(title: str, spans: Sequence[Span], notes: Sequence[str], legend: str = "") -> str:
     """Running text in colours, and what is below each piece."""
-    parts, end = svg.strip(spans, notes, top=MARGIN + LINE + (18 if legend else 4))
+    parts, wide, end = svg.strip(spans, notes, top=MARGIN + LINE + (18 if legend else 4))
     head = _head(title, legend)
-    return svg.card([*head, *parts], width=svg.WIDTH, height=end + MARGIN - 8)
+    wide = max(wide, svg.length(title), svg.length(legend) * 0.85)
+    return svg.card([*head, *parts], width=wide + MARGIN * 2, height=end + MARGIN - 8)
 
 
 def _head(title: str, legend: str) -> list[str]:
@@ -36,13 +37,13 @@ def _head(title: str, legend: str) -> list[str]:
 
 def tokens(model: str, found: Sequence[Token]) -> str:
     """The tokens of a text and their ids."""
-    spans = [Span(token.shown, nth(place)) for place, token in enumerate(found)]
+    spans = [Span(token.name, nth(place)) for place, token in enumerate(found)]
     return strip(f"{len(found)} tokens: {model}", spans, [str(token.id) for token in found])
 
 
 def scores(model: str, found: Sequence[Scored]) -> str:
     """The tokens of a text, the likely ones green; below each its probability."""
-    spans = [Span(one.token.shown, None if one.probability is None else tone(one.probability)) for one in found]
+    spans = [Span(one.token.name, None if one.probability is None else tone(one.probability)) for one in found]
     notes = ["" if one.probability is None else f"{one.probability:.3f}" for one in found]
     return strip(f"probability of each token: {model}", spans, notes, "after all tokens before it, from 0 to 1")
 
@@ -50,7 +51,7 @@ def scores(model: str, found: Sequence[Scored]) -> str:
 def layers(model: str, found: Lens) -> str:
     """What each layer would say, the last one on top."""
     rows, parts = list(reversed(found.layers)), []
-    wide = max((svg.length(one.token.shown) for layer in rows for one in layer.likely), default=80) + 58
+    wide = max((svg.length(one.token.name) for layer in rows for one in layer.likely), default=80) + 58
     for place, layer in enumerate(rows):
         y = MARGIN + 40 + place * LINE
         name = f"layer {layer.number}" if layer.number else "embedding"
@@ -58,9 +59,9 @@ def layers(model: str, found: Lens) -> str:
         for column, one in enumerate(layer.likely):
             x = MARGIN + 84 + column * wide
             parts.append(svg.box(x, y, wide - 4, LINE - 2, tone(one.probability)))
-            parts.append(svg.text(x + 4, y + 15, one.token.shown))
+            parts.append(svg.text(x + 4, y + 15, one.token.name))
             parts.append(svg.text(x + wide - 8, y + 15, f"{one.probability:.2f}", "s e"))
-    title = f"what each layer would say after “{found.tokens[found.place].shown}”: {model}"
+    title = f"what each layer would say after “{found.tokens[found.place].name}”: {model}"
     head = _head(title, "its state, read by the model's own output matrix (the logit lens)")
     columns = max((len(layer.likely) for layer in rows), default=1)
     width = max(MARGIN * 2 + 84 + columns * wide, svg.length(title) + 40)
@@ -72,7 +73,7 @@ def attention(title: str, found: Attention, weights: torch.Tensor) -> str:
     if max(weights.shape) > CELLS:
         raise InputError(f"{max(weights.shape)} tokens are more than a picture can show", code="too-long",
                          hint=f"up to {CELLS}; --npy has all")  # fmt: skip
-    names = [[token.shown for token in tokens] for tokens in (found.queries, found.keys)]
+    names = [[token.name for token in tokens] for tokens in (found.queries, found.keys)]
     cell = min(26, max(11, 800 // max(weights.shape)))
     left, top = (max(svg.length(name) for name in each) for each in names)
     left, top = left + MARGIN + 8, int(top * 0.87) + MARGIN + 44
@@ -90,7 +91,7 @@ def attention(title: str, found: Attention, weights: torch.Tensor) -> str:
 
 def alignment(title: str, found: Attention, weights: torch.Tensor) -> str:
     """What each token that is written takes from the source: lines between two rows of tokens, as thick as it takes."""
-    rows = [[token.shown for token in tokens] for tokens in (found.keys, found.queries)]
+    rows = [[token.name for token in tokens] for tokens in (found.keys, found.queries)]
     parts = _head(title, "above what is read, below what is written; thicker lines take more")
     tops, places = (MARGIN + 44, MARGIN + 44 + 150), []
     for names, y in zip(rows, tops, strict=True):
@@ -125,7 +126,7 @@ def embeddings(model: str, found: Embedded) -> str:
     middle = (low + high) / 2
     placed: list[tuple[float, float]] = []
     for word, point in zip(found.words, points, strict=True):
-        x = MARGIN + SIDE / 2 + float((point - middle)[0]) / size * (SIDE - wide - 60)
+        x = MARGIN + (SIDE - wide) / 2 + float((point - middle)[0]) / size * (SIDE - wide - 60)
         y = top + SIDE * 0.3 - float((point - middle)[1]) / size * (SIDE * 0.6 - 50)
         while any(abs(y - other) < 15 and abs(x - beside) < wide + 12 for beside, other in placed):
             y += 15

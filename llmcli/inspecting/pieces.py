@@ -41,6 +41,11 @@ class Token:
             return visible(self.piece)
         return visible(self.raw.decode("utf-8", "backslashreplace"))
 
+    @property
+    def name(self) -> str:
+        """The same without the blanks around it, for lists and pictures."""
+        return self.shown.strip() or "␣"
+
 
 def tokens(encoder: Any, text: str) -> list[Token]:
     """The tokens of a text as a model reads it, special tokens too. What looks like one in the text is spelled out."""

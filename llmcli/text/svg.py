@@ -52,9 +52,11 @@ def length(content: str) -> int:
     return cell_len(content) * LETTER
 
 
-def strip(spans: Sequence[Span], notes: Sequence[str], *, top: float) -> tuple[list[str], float]:
-    """Running text, each span with its colour behind it and its note below; and where the next thing may begin."""
-    parts, x, y = [], float(MARGIN), top
+def strip(spans: Sequence[Span], notes: Sequence[str], *, top: float) -> tuple[list[str], float, float]:
+    """Running text, each span with its colour behind it and its note below; how wide it is, and where the
+    next thing may begin.
+    """
+    parts, x, y, widest = [], float(MARGIN), top, 0.0
     step = LINE + (16 if any(notes) else 0)
     for span, note in zip(spans, notes or [""] * len(spans), strict=True):
         wide = max(length(span.text), LETTER, length(note) * 0.85) + 4
@@ -66,4 +68,5 @@ def strip(spans: Sequence[Span], notes: Sequence[str], *, top: float) -> tuple[l
         if note:
             parts.append(text(x + wide / 2, y + LINE + 9, note, "s m"))
         x += wide + 2
-    return parts, y + step + 8
+        widest = max(widest, x - MARGIN)
+    return parts, widest, y + step + 8
