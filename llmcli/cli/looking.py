@@ -47,7 +47,7 @@ From = Annotated[str, typer.Option("--from", "-f", help="Translation models: the
 To = Annotated[str, typer.Option("--to", "-t", help="Translation models: the other language.", show_default=False)]
 DEFAULT = "gemma-3-270m"
 """The model that is looked into where none is named."""
-LARGEST = 64 << 20
+LARGEST = 1 << 19
 """The most bytes of a text."""
 
 
@@ -80,6 +80,8 @@ def texts(given: Sequence[str] | None, path: Path | None, *, writes: Sequence[Pa
     else:
         raise UsageError("no text", hint="give it as the argument, with -i FILE, or pipe it")
     found = [text if said else text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r") for text in found]
+    if any(len(text) > LARGEST for text in found):
+        raise _too_large()
     if not all(text.strip() for text in found):
         raise InputError("the text is empty", code="empty")
     return found
@@ -88,8 +90,12 @@ def texts(given: Sequence[str] | None, path: Path | None, *, writes: Sequence[Pa
 def _whole(stream: Any) -> bytes:
     raw: bytes = stream.read(LARGEST + 1)
     if len(raw) > LARGEST:
-        raise InputError(f"the text is longer than {LARGEST >> 20} MB", code="too-large", hint="give a part of it")
+        raise _too_large()
     return raw
+
+
+def _too_large() -> InputError:
+    return InputError(f"the text is longer than {LARGEST >> 10} kB", code="too-large", hint="give a part of it")
 
 
 def _check(writes: Sequence[Path | None], read: tuple[int, int] | None) -> None:
