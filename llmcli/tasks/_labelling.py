@@ -13,7 +13,7 @@ from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Answer, Routes, Task
-from llmcli.tasks import _calibration
+from llmcli.tasks import _calibration, _explaining
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
@@ -47,6 +47,11 @@ class Options:
         Option(min=0.0, max=1.0, help="Say 'uncertain' where the best label's score is lower.",
                rich_help_panel="Labels", show_default=False),
     ] = None  # fmt: skip
+    explain: Annotated[
+        bool,
+        Option("--explain", help="Say which words (of a long text: sentences) the score hangs on: each is left out in "
+               "turn, so it takes as many texts. With -o NAME.svg a picture.", rich_help_panel="Labels"),
+    ] = False  # fmt: skip
     grep: Annotated[
         str | None,
         Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
@@ -110,7 +115,8 @@ def text(result: Result, options: L) -> str:
     """``label<TAB>score``, and the scores that were asked for; commas between several labels, and their scores."""
     held = result.fields.get("labels") or {result.fields["label"]: result.fields["score"]}
     scores = [f"{label}={score:.4f}" for label, score in result.fields.get("scores", {}).items()]
-    return "\t".join([",".join(held), ",".join(f"{score:.4f}" for score in held.values()), *scores])
+    sure = ",".join(f"{score:.4f}" for score in held.values())
+    return "\t".join([",".join(held), sure, *scores, *_explaining.line(result)])
 
 
 def answer(
@@ -225,7 +231,8 @@ def _result(
 def task(name: str, *, help: str, options: type[L], answer: Answer[L]) -> Task[L]:
     """A task that puts labels on texts."""
     return Task(
-        name=name, help=help, options=options, answer=answer, prepare=prepare, routes=routes, text=text,
-        fields=("label", "score"), optional={"all_scores": "scores", "multi": "labels"}, window=128, writes=False,
-        labels=True, one_line=True,
+        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=("label", "score"),
+        answer=_explaining.of_labels(answer),
+        optional={"all_scores": "scores", "multi": "labels", "explain": "explanation"}, window=128, writes=False,
+        labels=True, one_line=True, painted=_explaining.painted, draws=_explaining.draws,
     )  # fmt: skip
