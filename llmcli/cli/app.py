@@ -62,6 +62,7 @@ GROUPS = {
     "train": ("llmcli.cli.train", "Train a model on labelled rows."),
     "evaluate": ("llmcli.cli.evaluate", "Score a model on labelled rows."),
     "compare": ("llmcli.cli.compare", "Compare models on labelled rows."),
+    "audit": ("llmcli.cli.audit", "Change names or words of your rows: which labels change?"),
     "inspect": ("llmcli.cli.inspect", "Look inside a model: tokens, probabilities, attention, layers, embeddings."),
     "models": ("llmcli.cli.models", "List, fetch, check and name models."),
     "config": ("llmcli.cli.config", "Show the configuration."),
