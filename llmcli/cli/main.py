@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from typing import Any, NoReturn
 
+    from llmcli.cli.cost import Cost, Meter
     from llmcli.cli.progress import Preparing, Rows
     from llmcli.config.run_config import RunOptions
     from llmcli.data.writer import Writer
@@ -150,9 +151,11 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
 
     from llmcli import tasks
     from llmcli.cli import progress
+    from llmcli.cli.cost import Meter
     from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
+    from llmcli.reports import say
     from llmcli.run import runner
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
@@ -164,6 +167,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         task, output = tasks.get(run.task), run.output
         report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
         aside = task.routes(run).aside
+        meter = Meter() if output.cost else None
         files = inputs.listed(run, aside=aside)
         targets.check(run, files, aside=aside)
         total = readers.count(run, files) if run.batch and not output.quiet else None
@@ -185,12 +189,21 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
             else:  # its pieces are not what is shown
                 results = assembly.join(rows.passing(answer(assembly.split(records))), emit=emit)
             for result in task.select(run, _counted(run, results, rows)):
+                if meter is not None and not run.batch:
+                    result.fields["cost"] = _spent(meter, rows, session).as_json()
                 writer.write(result)
             if not rows.rows:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
             journal.complete(keep=run.batch)
+        if meter is not None and not output.quiet:
+            say(f"llmcli: {_spent(meter, rows, session).line()}")
     return _closed(run, rows, writer)
+
+
+def _spent(meter: Meter, rows: Rows, session: Session) -> Cost:
+    meter.input_tokens, meter.output_tokens = rows.input_tokens, rows.output_tokens
+    return meter.cost(pid=session.pid)
 
 
 def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journal | None:
