@@ -69,14 +69,17 @@ class Checkpoint:
     pickled: bool = False
 
 
-def examine(folder: Path, *, allow_pickle: bool) -> Checkpoint:
-    """Read what tells whether a checkpoint may be loaded. Raises ModelError: why it is not."""
+def examine(folder: Path, *, allow_pickle: bool, weights: Path | None = None) -> Checkpoint:
+    """Read what tells whether a checkpoint may be loaded, and ``weights`` if they are elsewhere.
+
+    Raises ModelError: why it may not.
+    """
     config = read_json(folder / "config.json")
     _refuse_foreign(config, folder)
     _check_tokenizer(folder)
-    weights = _weights(folder, config)
-    if all(path.suffix == ".safetensors" for path in weights):
-        tensors = {name: tensor for path in weights for name, tensor in safetensors.header(path).items()}
+    files = _weights(folder, config) if weights is None else [weights]
+    if all(path.suffix == ".safetensors" for path in files):
+        tensors = {name: tensor for path in files for name, tensor in safetensors.header(path).items()}
         check_numbers(config, tensors, where=str(folder / "config.json"))
         _check_generation(folder, config, tensors)
         return Checkpoint(config, tensors)

@@ -16,11 +16,10 @@ from transformers import __version__ as transformers_version
 
 from llmcli import __version__
 from llmcli.models import manifest
+from llmcli.models.originals import FULL
 
 log = logging.getLogger("llmcli")
 """Heard under ``-v``."""
-WHOLE, HALF, FULL = "int8", "bfloat16", "model.safetensors"
-"""How the files of 8-bit weights and their scales, and of all weights in bfloat16, begin; the checkpoint's own file."""
 PREFIX, PREFIXES = "prefix-", 8
 """How files of constant prompt parts begin, and how many there are at most."""
 LARGEST = 1 << 26

@@ -93,9 +93,12 @@ def _fits(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoint
                          code="bad-model")  # fmt: skip
 
 
-def examined(folder: Path, *, allow_pickle: bool) -> Checkpoint:
-    """What a checkpoint's own files say, if it may be loaded at all. Raises ModelError, OutOfMemory."""
-    found = checking.examine(folder, allow_pickle=allow_pickle)
+def examined(folder: Path, *, allow_pickle: bool, weights: Path | None = None) -> Checkpoint:
+    """What a checkpoint's own files say, if it may be loaded at all. ``weights`` stand for its own, which are not here.
+
+    Raises ModelError, OutOfMemory.
+    """
+    found = checking.examine(folder, allow_pickle=allow_pickle, weights=weights)
     room, vocabulary = memory.address_space(), folder / "tokenizer.json"
     need = memory.TOKENIZER * vocabulary.stat().st_size if vocabulary.is_file() else 0
     need += 0 if "torch" in sys.modules else memory.LIBRARIES

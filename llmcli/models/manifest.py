@@ -30,14 +30,14 @@ def write(folder: Path, **facts: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the right to add files and to remove them.
 
-    Raises OSError where the folder cannot be written, or another process holds it: nobody waits for what can be made
-    again.
+    Raises OSError where the folder cannot be written or, unless ``wait``, another process holds it: nobody waits for
+    what can be made again.
     """
     with open(folder / "manifest.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 
@@ -97,8 +97,8 @@ def check(folder: Path, *, name: str, whole: bool = False) -> None:
         try:
             same = (not whole and _stamp(path) == stamp) or sha256(path) == facts["sha256"]
         except FileNotFoundError as error:
-            if facts.get("made"):
-                continue
+            if facts.get("made") or file not in (read(folder) or {"files": {}})["files"]:
+                continue  # another process removed it just now
             raise _changed(name, f"{file} is gone") from error
         if not same:
             raise _changed(name, f"{file} has changed since it was stored")

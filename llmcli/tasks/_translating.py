@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from llmcli.errors import GenerationError
-from llmcli.tasks import _parallel
-from llmcli.text import checks, languages, prompts
+from llmcli.tasks._candidates import UNTRANSLATED, Candidates, Wording
+from llmcli.text import checks, languages
 from llmcli.text.checks import Fault, Pair
-from llmcli.text.echoes import Example, echoes
 from llmcli.text.glossary import Term
 from llmcli.text.inline import Sentence, Style, laid
 
 if TYPE_CHECKING:
-    from llmcli.config.run_config import AnyConfig
-    from llmcli.config.schemas import Prompt
-    from llmcli.pipelines.protocol import Completion, Model
+    from llmcli.pipelines.protocol import Completion
 
-UNTRANSLATED = "untranslated"
-"""The finish reason of a sentence that is as it was."""
 LIGHT = frozenset({"brackets", "quotes", "end"})
 """Checks that a sound translation may fail; the others count for more."""
-
 
 SEARCHED = 4
 """Beams of a sentence whose greedy answer has grave faults."""
@@ -47,22 +40,11 @@ class Translated:
     made: tuple[Completion, ...] = ()
 
 
-@dataclass(frozen=True)
-class Wording:
-    """What is read back to choose among answers: a text that a model read, and its language."""
-
-    text: str
-    source: str
-
-
 @dataclass
 class Translator:
     """Translates sentences to one language. ``terms`` are those of the glossary, ``keep`` what stays as it is."""
 
-    model: Model
-    config: AnyConfig
-    target: str
-    rerank: bool = False
+    candidates: Candidates
     keep: re.Pattern[str] | None = None
     terms: Sequence[Term] = field(default=())
 
@@ -86,12 +68,12 @@ class Translator:
     def _with_brackets(self, jobs: Sequence[Job]) -> list[Translated | None]:
         """Where a greedy answer has grave faults, beams are searched for a sounder one."""
         wordings = [Wording(job.sentence.shown(Style.BRACKETS), job.source) for job in jobs]
-        answers = [self._restored(job, some) for job, some in zip(jobs, self._beams(wordings), strict=True)]
-        generation = self.config.generation
+        answers = [self._restored(job, some) for job, some in zip(jobs, self.candidates(wordings), strict=True)]
+        generation = self.candidates.config.generation
         if (generation.num_beams or 1) > 1 or generation.sampled:
             return answers
         again = [place for place, answer in enumerate(answers) if answer is None or _grave(answer)]
-        beams = self._beams([wordings[place] for place in again], search=SEARCHED)
+        beams = self.candidates([wordings[place] for place in again], search=SEARCHED)
         for place, some in zip(again, beams, strict=True):
             sounder = self._restored(jobs[place], some)
             before = answers[place]
@@ -109,7 +91,7 @@ class Translator:
             if job.sentence.pairs:
                 wordings.append(Wording(job.sentence.shown(Style.BARE), job.source))
                 wordings += [Wording(text, job.source) for text in job.sentence.phrases]
-        beams = iter(self._beams(wordings))
+        beams = iter(self.candidates(wordings))
         return [self._laid(job, beams) if job.sentence.pairs else None for job in jobs]
 
     def _laid(self, job: Job, beams: Any) -> Translated | None:
@@ -122,8 +104,9 @@ class Translator:
 
     def _apart(self, jobs: Sequence[Job]) -> list[Translated | None]:
         """What stands between nouns, each by itself. Marks around words are left out."""
-        beams = iter(self._beams([Wording(piece.strip(), job.source) for job in jobs for piece in job.sentence.between
-                                  if _worded(piece) and job.sentence.nouns]))  # fmt: skip
+        wordings = [Wording(piece.strip(), job.source) for job in jobs for piece in job.sentence.between
+                    if _worded(piece) and job.sentence.nouns]  # fmt: skip
+        beams = iter(self.candidates(wordings))
         made: list[Translated | None] = []
         for job in jobs:
             if not job.sentence.nouns:
@@ -159,74 +142,8 @@ class Translator:
     def _faults(self, job: Job, text: str, used: Sequence[Completion]) -> list[Fault]:
         if any(completion.finish_reason == UNTRANSLATED for completion in used):
             return [Fault("echo", "the model had no translation of its own")]
-        sentence = job.sentence
-        return checks.check(Pair(sentence.text, text, job.source, languages.base(self.target), sentence.syntax,
-                                 self.keep, self.terms))  # fmt: skip
-
-    def _beams(self, wordings: Sequence[Wording], *, search: int = 0) -> list[list[Completion]]:
-        """The answers to each wording, best first: none is a piece of the prompt's examples. Equal ones are asked once.
-
-        Where all are, the one that is given is the wording itself, with the finish reason ``untranslated``. ``search``:
-        so many beams, whatever the settings say.
-        """
-        asked = list(dict.fromkeys(wordings))
-        if not asked:
-            return []
-        prompt, generation = prompts.of(self.config), self.config.generation
-        if self.config.model.facts.shared_window:
-            most = generation.max_new_tokens or self._answer(prompt, asked)
-            generation = generation.model_copy(update={"max_new_tokens": most})
-        if search:
-            generation = generation.model_copy(update={"num_beams": search})
-        several = (generation.num_beams or 1) > 1 and not generation.sampled
-        if several:
-            generation = generation.model_copy(update={"num_return_sequences": generation.num_beams})
-        rows = [_parallel.render(prompt, each.text, source=each.source, target=self.target) for each in asked]
-        beams = [
-            [beam for beam in completions if not self._echoes(beam, wording, prompt)]
-            or [replace(completions[0], text=wording.text, finish_reason=UNTRANSLATED)]
-            for wording, completions in zip(asked, self.model.complete(rows, generation), strict=True)
-        ]
-        instructed = self.config.model.facts.instructed and prompt.style == "completion"
-        if self.rerank and several and instructed:
-            beams = self._reranked(prompt, asked, beams)
-        answers = dict(zip(asked, beams, strict=True))
-        return [answers[wording] for wording in wordings]
-
-    def _answer(self, prompt: Prompt, wordings: Sequence[Wording]) -> int:
-        """The most tokens of an answer. Raises GenerationError where it does not fit beside prompt and sentence."""
-        longest = max(self.model.count(wording.text) for wording in wordings)
-        taken = max(self.model.size(_parallel.render(prompt, "", source=source, target=self.target))
-                    for source in {wording.source for wording in wordings})  # fmt: skip
-        answer, room = 2 * longest + 32, self.model.context_window - taken
-        if longest + answer > room:
-            raise GenerationError(f"a sentence has {longest} tokens, and beside the prompt {max(room, 0)} are left for "
-                                  "it and its translation", code="too-long")  # fmt: skip
-        return answer
-
-    def _echoes(self, beam: Completion, wording: Wording, prompt: Prompt) -> bool:
-        shots = (Example(shot[wording.source], shot[languages.base(self.target)]) for shot in
-                 _parallel.shots(prompt, wording.source, languages.base(self.target)))  # fmt: skip
-        return echoes(beam.text, source=wording.text, examples=shots)
-
-    def _reranked(
-        self, prompt: Prompt, wordings: Sequence[Wording], beams: list[list[Completion]]
-    ) -> list[list[Completion]]:
-        """The beams y of each sentence x by log P(y|x)/|y| + log P(x|y)/|x|, best first.
-
-        Noisy-channel reranking: Yee et al., "Simple and Effective Noisy Channel Modeling for NMT" (EMNLP 2019).
-        """
-        pairs = [(place, beam) for place, row in enumerate(beams) for beam in row if beam.text.strip()]
-        back = [_parallel.render(prompt, beam.text.strip(), source=self.target, target=wordings[place].source)
-                for place, beam in pairs]  # fmt: skip
-        scores = self.model.likelihood(back, [f" {wordings[place].text}" for place, _ in pairs])
-        ranked: list[list[tuple[float, Completion]]] = [[] for _ in beams]
-        for (place, beam), score in zip(pairs, scores, strict=True):
-            ranked[place].append((beam.score + score, beam))
-        return [
-            [beam for _, beam in sorted(scored, key=lambda item: -item[0])] or row[:1]
-            for scored, row in zip(ranked, beams, strict=True)
-        ]
+        sentence, target = job.sentence, languages.base(self.candidates.target)
+        return checks.check(Pair(sentence.text, text, job.source, target, sentence.syntax, self.keep, self.terms))
 
 
 def _grave(translated: Translated) -> list[Fault]:

@@ -36,8 +36,8 @@ class Options:
     ] = None  # fmt: skip
     rerank: Annotated[
         bool | None,
-        Option("--rerank/--no-rerank", help="Choose the beam that also translates back best.",
-               rich_help_panel="Translation", show_default=False),
+        Option("--rerank/--no-rerank", help="Choose the beam that also translates back best, of a short sentence among "
+               "twice as many.", rich_help_panel="Translation", show_default=False),
     ] = None  # fmt: skip
     keep: Annotated[
         list[str],

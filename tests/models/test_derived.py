@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmcli.models import derived, devices, manifest
+from llmcli.models import derived, devices, manifest, originals
 from llmcli.pipelines.fast.prefix import PrefixCache
 from tests.support import Done
 
@@ -33,7 +33,7 @@ def answers(cli: Callable[..., Done], folder: Path, *arguments: str) -> tuple[di
     return json.loads(done.out)["scores"], text.out
 
 
-WHOLE, HALF = derived.of(derived.WHOLE, "c0ffee"), derived.of(derived.HALF, "c0ffee")
+WHOLE, HALF = derived.of(originals.WHOLE, "c0ffee"), derived.of(originals.HALF, "c0ffee")
 
 
 def refuse(*_: Any, **__: Any) -> None:
@@ -71,8 +71,8 @@ def test_pulled_anew_while_weights_are_rounded(cli, stored: Path, tmp_path: Path
 
     newer = tmp_path / "newer"
     shutil.copytree(stored, newer)
-    changed = {name: weight.flip(0).contiguous() for name, weight in load_file(newer / derived.FULL).items()}
-    save_file(changed, newer / derived.FULL, metadata={"format": "pt"})
+    changed = {name: weight.flip(0).contiguous() for name, weight in load_file(newer / originals.FULL).items()}
+    save_file(changed, newer / originals.FULL, metadata={"format": "pt"})
     manifest.write(newer, repo="org/tiny", revision="main", commit="beef")
     mine = shutil.copytree(newer, tmp_path / "mine")
     write = derived.write

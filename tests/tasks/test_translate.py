@@ -294,3 +294,22 @@ def test_a_greedy_answer_with_grave_faults_is_searched_for_again(cli, says, fake
     asked = says({"20 days.": ["21 Tage."], "Two.": ["Zwei."]})
     done = cli(*SHORT, "--num-beams", "1", "--lines", stdin="20 days.\nTwo.\n")
     assert (asked, done.out) == (["20 days.", "Two.", "20 days."], "21 Tage.\nZwei.\n")
+
+
+def test_a_short_sentence_is_searched_wider(cli, fake: FakeModel, monkeypatch: pytest.MonkeyPatch):
+    """Only where beams are read back, and answers stay in order."""
+    asked: list[tuple[str, int]] = []
+
+    def complete(prompts: Any, generation: Any, *, emit: Any = None) -> list[list[Completion]]:
+        words = [re.fullmatch(r"\w+: (.*)\n\w+:", prompt.row, re.DOTALL)[1] for prompt in prompts]
+        asked.extend((word, generation.num_beams) for word in words)
+        return [[Completion(word.swapcase(), 1, 1, "stop", 0.0)] * generation.num_beams for word in words]
+
+    monkeypatch.setattr(fake, "complete", complete)
+    monkeypatch.setattr("llmcli.text.checks._CHECKS", KEPT)
+    long, short = " ".join(["long"] * 20) + ".", "Short one."
+    for options, wide in (((), 16), (("--no-rerank",), 8)):
+        asked.clear()
+        done = cli("translate", "-f", "en", "-t", "de", "--lines", *options, stdin=f"{long}\n{short}\n{long}x\n")
+        assert done.out.splitlines() == [long.swapcase(), short.swapcase(), f"{long}x".swapcase()]
+        assert dict(asked) == {long: 8, short: wide, f"{long}x": 8}

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from llmcli.models import derived
+from llmcli.models import derived, originals
 from llmcli.pipelines.fast import fused
 
 CHUNK = 1 << 14
@@ -102,28 +102,41 @@ def _wide(whole: torch.Tensor) -> torch.Tensor:
     return wide.copy_(whole)
 
 
-def int8(model: Any, folder: Path | None = None, *, weights: str = "") -> Any:
+def stored(dtype: torch.dtype, weights: str) -> tuple[str, str]:
+    """The files of 8-bit weights, and of those beside them, whose numbers are of ``dtype``."""
+    rest = originals.HALF if dtype == torch.bfloat16 else originals.REST
+    return derived.of(originals.WHOLE, weights), derived.of(rest, weights)
+
+
+def int8(model: Any, folder: Path | None = None, *, weights: str = "", whole: bool = True) -> Any:
     """Quantize a model's linear layers, the output matrix among them, in place; some are joined first.
 
     What is made is kept in ``folder``, of the store, as made of these ``weights``: rounding takes longer than reading.
+    What is not rounded is kept too, in bfloat16 with the rest, where the checkpoint itself will not do: it is of
+    another dtype, or not to stay ``whole``.
     """
-    whole, half = derived.of(derived.WHOLE, weights), derived.of(derived.HALF, weights)
+    rounded, beside = stored(model.dtype, weights)
     if hasattr(model, "base_model"):
         fused.fuse(model)
     found = layers(model)
-    tensors = derived.read(folder, whole)
+    tensors = derived.read(folder, rounded)
     if tensors is None or set(tensors) != names(model):
-        derived.discard(folder, whole)
+        derived.discard(folder, rounded)
         tensors = {name: tensor for key, layer in found.items() for name, tensor in _rounded(key, layer.weight)}
         if folder is not None:
-            derived.write(folder, whole, tensors)
-    if folder is not None and model.dtype == torch.bfloat16:
-        tied = set(model.all_tied_weights_keys)
-        own = {name: weight for name, weight in model.state_dict().items() if name not in tied}
-        if set(derived.read(folder, half) or {}) != set(own):
-            derived.discard(folder, half)
-            derived.write(folder, half, own)
+            derived.write(folder, rounded, tensors)
+    if folder is not None and (model.dtype == torch.bfloat16 or not whole):
+        left_out = set(model.all_tied_weights_keys) | _not_beside(model)
+        own = {name: weight for name, weight in model.state_dict().items() if name not in left_out}
+        if set(derived.read(folder, beside) or {}) != set(own):
+            derived.discard(folder, beside)
+            derived.write(folder, beside, own)
     return replaced(model, tensors)
+
+
+def _not_beside(model: Any) -> set[str]:
+    """The weights that 8-bit ones stand for; those in bfloat16 are there too, for many rows."""
+    return set() if model.dtype == torch.bfloat16 else {f"{layer}.weight" for layer in layers(model)}
 
 
 def restored(folder: Path | None, auto: Any, dtype: torch.dtype, *, weights: str) -> Any:
@@ -136,8 +149,10 @@ def restored(folder: Path | None, auto: Any, dtype: torch.dtype, *, weights: str
     from transformers import AutoConfig, GenerationConfig
     from transformers.initialization import no_init_weights, no_tie_weights
 
-    whole = derived.read(folder, derived.of(derived.WHOLE, weights))
-    rest = derived.read(folder, derived.of(derived.HALF, weights) if dtype == torch.bfloat16 else derived.FULL)
+    rounded, beside = stored(dtype, weights)
+    whole, rest = derived.read(folder, rounded), derived.read(folder, beside)
+    if rest is None and dtype != torch.bfloat16:
+        rest = derived.read(folder, originals.FULL)
     if folder is None or whole is None or rest is None or any(weight.dtype != dtype for weight in rest.values()):
         return None
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -148,9 +163,10 @@ def restored(folder: Path | None, auto: Any, dtype: torch.dtype, *, weights: str
         return None  # other kinds of layers were not compared; some fill buffers while weights are set
     found = model.load_state_dict(rest, strict=False, assign=True)
     model.tie_weights()
-    # In bfloat16 the weights that are rounded are there too, for many rows.
-    rounded = {f"{layer}.weight" for layer in layers(model)} if dtype != torch.bfloat16 else set()
-    if set(found.missing_keys) - rounded - set(model.all_tied_weights_keys) or set(found.unexpected_keys) - joined:
+    if (
+        set(found.missing_keys) - _not_beside(model) - set(model.all_tied_weights_keys)
+        or set(found.unexpected_keys) - joined
+    ):
         return None
     if set(whole) != names(model):
         return None
