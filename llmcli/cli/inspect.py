@@ -111,13 +111,7 @@ def attention(
 
     opened, name = _open(model, device=device, offline=offline, quiet=quiet)
     found = attending.attention(opened, one, _target(target, from_, to), part=part)
-    number, weights = found.layer(layer)
-    chosen = weights.mean(0) if head is None else found.head(number, head)
-    query = None if token is None else attending.place(found.queries, token)
-    row = None
-    if head is not None and query is not None and found.part == "self":
-        row = attending.row(opened, one, chosen, layer=number, head=head, query=query)
-    shown = viewing.Chosen(found, number, head, chosen, query, row)
+    shown = _chosen(opened, one, found, layer=layer, head=head, token=token)
     if json:
         looking.say_json(viewing.attention_json(name, one, shown))
     else:
@@ -209,6 +203,19 @@ def _open(model: str, *, device: str | None, offline: bool, quiet: bool) -> tupl
     with looking.preparing(quiet=quiet) as report:
         run = opening.config({"model": model, "device": device, "offline": offline})
         return opening.model(run, report=report), run.model.name
+
+
+def _chosen(model: Any, text: str, found: Any, *, layer: int | None, head: int | None, token: str | None) -> Any:
+    """A layer, a head or the mean of all, and one token where it is named: of a head its sums too."""
+    from llmcli.inspecting import attention
+
+    number, weights = found.layer(layer)
+    chosen = weights.mean(0) if head is None else found.head(number, head)
+    query = None if token is None else attention.place(found.queries, token)
+    row = None
+    if head is not None and query is not None and found.part == "self":
+        row = attention.row(model, text, chosen, layer=number, head=head, query=query)
+    return viewing.Chosen(found, number, head, chosen, query, row)
 
 
 def _target(text: str, source: str, language: str) -> Any:

@@ -155,7 +155,6 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
-    from llmcli.reports import say
     from llmcli.run import runner
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
@@ -196,9 +195,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
             journal.complete(keep=run.batch)
-        if meter is not None and not output.quiet:
-            say(f"llmcli: {_spent(meter, rows, session).line()}")
-    return _closed(run, rows, writer)
+    return _closed(run, rows, writer, _spent(meter, rows, session) if meter else None)
 
 
 def _spent(meter: Meter, rows: Rows, session: Session) -> Cost:
@@ -231,13 +228,15 @@ def _counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Ite
                          hint="--resume goes on" if run.journal else "")  # fmt: skip
 
 
-def _closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
+def _closed(run: RunOptions[Any], rows: Rows, writer: Writer, cost: Cost | None) -> int:
     from llmcli.errors import RowsFailed, shown
     from llmcli.reports import say
 
     output = run.output
     if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
         say(f"llmcli: {rows.summary(shown(output.output) if output.output else 'standard output')}")
+    if cost is not None and not output.quiet:
+        say(f"llmcli: {cost.line()}")
     if writer.set_aside and writer.aside and not output.quiet:
         say(f"llmcli: {writer.set_aside} unsure rows in {shown(writer.aside)}")
     if rows.failed:

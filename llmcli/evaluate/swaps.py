@@ -17,6 +17,8 @@ OWN = ("typos", "case")
 """Changes that no list holds."""
 DENIED = "negation"
 """The list after whose change another label is right."""
+VOWELS = "aeiou"
+"""Letters before which English writes "an"."""
 EACH = 8
 """One word of so many gets a typing error, and at least one."""
 _LETTERS = re.compile(r"[^\W\d_]{4,}")
@@ -87,9 +89,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _pattern(table: Mapping[str, str]) -> re.Pattern[str]:
-    """Whole words, the longest term first, in any case."""
+    """Whole words, the longest term first, in any case, and an article before them."""
     terms = "|".join(re.escape(term) for term in sorted(table, key=lambda term: (-len(term), term)))
-    return re.compile(rf"(?<!\w)(?:{terms})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?:(an?)(\s+))?({terms})(?!\w)", re.IGNORECASE)
 
 
 def _listed(
@@ -98,10 +100,12 @@ def _listed(
     changed: list[tuple[str, str]] = []
 
     def put(match: re.Match[str]) -> str:
-        term = match[0]
+        article, gap, term = match[1] or "", match[2] or "", match[3]
         other = _cased(table[term.lower()], like=term)
         changed.append((term, other))
-        return other
+        if article and (term[0].lower() in VOWELS) != (other[0].lower() in VOWELS):
+            article = article[0] if article[1:] else article + ("N" if article.isupper() and term.isupper() else "n")
+        return article + gap + other
 
     new = pattern.sub(put, text, count=1 if once else 0)
     if not changed:
