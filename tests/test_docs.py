@@ -173,3 +173,9 @@ def test_readme_has_the_same_exit_codes():
     readme = (ROOT / "README.md").read_text()
     shown = re.findall(r"^\| (\d+) \| ", readme, re.MULTILINE)
     assert shown == re.findall(r"^\| (\d+) \| (?:`|\|)", (ROOT / "docs" / "exit-codes.md").read_text(), re.MULTILINE)
+
+
+def test_the_page_of_commands_is_what_the_program_prints(cli):
+    """``llmcli --skill > docs/commands.md`` makes it anew."""
+    done = cli("--skill")
+    assert (done.code, done.out) == (0, (ROOT / "docs" / "commands.md").read_text())

@@ -46,9 +46,21 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
+def _skill(show: bool) -> None:
+    if show:
+        from llmcli.cli import reference
+
+        typer.echo(reference.page(application("--")), nl=False)
+        raise typer.Exit
+
+
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    skill: Annotated[
+        bool,
+        typer.Option("--skill", callback=_skill, is_eager=True, help="Print a page of all commands, for programs."),
     ] = False,
 ) -> None:
     """Language models on text: a Unix filter over Hugging Face checkpoints."""

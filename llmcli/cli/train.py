@@ -27,7 +27,7 @@ LEFT_OUT = frozenset({
     "quantize", "plain", "batch_size", "allow_pickle", "dtype", "free", "method_", "auto_method",
 })  # fmt: skip
 """Options of the tasks that mean nothing here."""
-HELP = """Train a model to TASK on labelled rows; what is written is a model by its path, if it is better.
+HELP = """Train a model for TASK on labelled rows; what is written is a model by its path, if it is better.
 
     The score of the model as it is now is printed first, then each method's on rows that are not learnt from. The best
     is written, loaded by a fresh process, and compared on rows that nothing saw. Where nothing is better, nothing is
