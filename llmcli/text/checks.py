@@ -194,8 +194,10 @@ def _untranslated(pair: Pair) -> Iterator[Fault]:
     one, other = (re.findall(r"(?<!\w)[^\W\d_A-Z]{3,}(?!\w)", text) for text in pair.words)
     known = set(one)
     same = sum(word in known for word in other)
-    whole = " ".join(pair.source.split()) == " ".join(pair.target.split())
-    if (whole and len(other) >= 2) or (len(other) >= 4 and same * 10 >= len(other) * 7):
+    whole = " ".join(pair.source.split()).casefold() == " ".join(pair.target.split()).casefold()
+    # What is the same in both may be a name: it has no word in small letters, or a short one (Ludwig van Beethoven).
+    said = len(other) >= 2 or (any(len(word) > 3 for word in other) and len(pair.words[1].split()) >= 2)
+    if (whole and said) or (len(other) >= 4 and same * 10 >= len(other) * 7):
         yield Fault("untranslated", "most words are those of the source" if not whole else "the same as the source")
     elif _CJK.search(pair.words[1]) and pair.target_language not in ("zh", "ja", "ko"):
         yield Fault("untranslated", "characters of another script are left")

@@ -154,3 +154,13 @@ def test_no_text_takes_for_ever(text: str):
     same, other = (check(Pair(source, text, "en", "de")) for source in (text, "It is here at 3 pm."))
     assert "numbers" not in {fault.check for fault in same}
     assert {"length", "numbers"} <= {fault.check for fault in other}
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [("Good morning", ["untranslated"]), ("hello there my friend", ["untranslated"]), ("New York", []),
+     ("Ludwig van Beethoven", []), ("São Paulo", []), ("Restaurant", []), ("OK", [])],
+)  # fmt: skip
+def test_what_is_the_same_in_both_languages_may_be_a_name(text: str, faults: list[str]):
+    for copied in (text, text[0].upper() + text[1:]):
+        assert [fault.check for fault in check(Pair(text, copied, "en", "fr"))] == faults
