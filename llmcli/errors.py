@@ -8,6 +8,8 @@ LlmcliError                 1  a bug in llmcli, nothing else
 ├── RowsFailed              5  a batch ended with failed rows
 ├── GenerationError         6  non-finite output, or a text too long
 ├── WorkerError             7  the warm worker
+├── ServerError             7  a server cannot be reached, or refuses
+│   └── AnswerError         7  a server gives one request no answer
 ├── OutOfMemory             8  out of memory at batch size 1
 └── OutputError            10  output could not be written
 
@@ -97,6 +99,19 @@ class WorkerError(LlmcliError):
     default_code = "worker"
 
 
+class ServerError(LlmcliError):
+    """A server cannot be reached, or refuses."""
+
+    exit_code = 7
+    default_code = "server"
+
+
+class AnswerError(ServerError):
+    """A server has no answer to one request."""
+
+    default_code = "no-answer"
+
+
 class OutOfMemory(LlmcliError):
     """Memory ran out with a single row in the batch."""
 
@@ -111,7 +126,7 @@ class OutputError(LlmcliError):
     default_code = "output"
 
 
-ROW_ERRORS = (InputError, GenerationError, OutOfMemory)
+ROW_ERRORS = (InputError, GenerationError, OutOfMemory, AnswerError)
 """What one row can do wrong; every other error ends the run."""
 
 

@@ -82,6 +82,9 @@ GROUPS = {
 }
 """Commands with commands of their own: where they are, and their help."""
 
+COMMANDS = {"merge": "Make one file of what shards have answered."}
+"""Commands without others, in modules of their names: ``HELP``, ``Options``, ``command``; and their help in short."""
+
 
 @cache
 def application(first: str = "") -> typer.Typer:
@@ -101,7 +104,7 @@ def application(first: str = "") -> typer.Typer:
         epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
     )
     app.callback()(_root)
-    complete = alone or first == "--" or "_LLMCLI_COMPLETE" in os.environ
+    complete = bool(alone) or first == "--" or "_LLMCLI_COMPLETE" in os.environ
     for name in alone or names:
         task = tasks.get(name)
         shown = flatten(partial(request, task), groups(task)) if complete else _listed
@@ -109,4 +112,15 @@ def application(first: str = "") -> typer.Typer:
     for name, (module, text) in GROUPS.items() if not alone else ():
         group = import_module(module).app if complete or name == first else typer.Typer()
         app.add_typer(group, name=name, help=text, no_args_is_help=True)
+    for name, text in COMMANDS.items() if not alone else ():
+        _add(app, name, text, complete=complete or name == first)
     return app
+
+
+def _add(app: typer.Typer, name: str, text: str, *, complete: bool) -> None:
+    """A command without others; ``text`` is its help where it is only listed."""
+    if not complete:
+        app.command(name, help=text)(_listed)
+        return
+    module = import_module(f"llmcli.cli.{name}")
+    app.command(name, help=inspect.cleandoc(module.HELP))(flatten(module.command, [module.Options]))

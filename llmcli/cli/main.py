@@ -12,17 +12,15 @@ from llmcli.cli.signals import die
 
 TYPE_CHECKING = False  # typing itself is not imported before main() has begun
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
     from typing import Any, NoReturn
 
     from llmcli.cli.cost import Cost, Meter
     from llmcli.cli.progress import Preparing, Rows
     from llmcli.config.run_config import RunOptions
-    from llmcli.data.writer import Writer
     from llmcli.errors import LlmcliError
     from llmcli.run.journal import Journal
-    from llmcli.run.records import Result
     from llmcli.run.session import Session
     from llmcli.worker.client import Opened
 
@@ -150,12 +148,12 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
     from functools import partial
 
     from llmcli import tasks
-    from llmcli.cli import progress
+    from llmcli.cli import progress, totals
     from llmcli.cli.cost import Meter
     from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
-    from llmcli.run import runner
+    from llmcli.run import runner, sharding
 
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
@@ -165,19 +163,29 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
         run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
         task, output = tasks.get(run.task), run.output
         report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
-        aside = task.routes(run).aside
+        if run.cluster.cluster is not None:
+            from llmcli.cli import clustered
+
+            return clustered.execute(run, opened.session, report)
         meter = Meter() if output.cost else None
+        aside = targets.aside(run, task)
         files = inputs.listed(run, aside=aside)
         targets.check(run, files, aside=aside)
+        assembly, shard = task.assemble(run), run.shard
         total = readers.count(run, files) if run.batch and not output.quiet else None
-        assembly = task.assemble(run)
-        journal = None if assembly is not None and not assembly.journaled else _journal(run, session, stack)
+        total = round(total / shard.of) if total and shard else total
+        if output.requests is not None:
+            from llmcli.cli import requesting
+
+            return requesting.write(run, report, files)
+        journal = _journal(run, session, stack) if assembly is None or assembly.journaled else None
         with (
             progress.Rows(report, total=total, quiet=output.quiet, batch=run.batch,
                           earlier=journal.finished if journal else 0) as rows,
             Writer(run, task) as writer,
         ):  # fmt: skip
-            records = rows.reading(readers.read(run, files))
+            records = readers.read(run, files)
+            records = rows.reading(sharding.part(records, shard, task.row_fields) if shard else records)
             if journal is not None:
                 patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
                 records = stack.enter_context(patience).between(records)
@@ -187,15 +195,15 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
                 results = answer(records, emit=emit)
             else:  # its pieces are not what is shown
                 results = assembly.join(rows.passing(answer(assembly.split(records))), emit=emit)
-            for result in task.select(run, _counted(run, results, rows)):
+            for result in task.select(run, totals.counted(run, results, rows)):
                 if meter is not None and not run.batch:
                     result.fields["cost"] = _spent(meter, rows, session).as_json()
                 writer.write(result)
-            if not rows.rows:
+            if not rows.rows and not shard:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
             journal.complete(keep=run.batch)
-    return _closed(run, rows, writer, _spent(meter, rows, session) if meter else None)
+    return totals.closed(run, rows, writer, _spent(meter, rows, session) if meter else None)
 
 
 def _spent(meter: Meter, rows: Rows, session: Session) -> Cost:
@@ -209,39 +217,9 @@ def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journa
         return None
     from llmcli.run.journal import Journal
 
+    if run.shard is not None:
+        from llmcli.cluster import shards
+
+        shards.claim(run, run.shard)
+
     return stack.enter_context(Journal(run.journal, output=run.output, fingerprint=session.fingerprint))
-
-
-def _counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
-    """All results; raise where one ends the run: rows that failed in an earlier one do not."""
-    from llmcli.errors import RowsFailed
-
-    limit = run.output.max_errors
-    for result in results:
-        if result.error and not run.batch:
-            raise result.error
-        rows.count(result)
-        yield result
-        if limit is None or rows.failed_anew < limit or result.resumed:
-            continue
-        raise RowsFailed(f"halted after {rows.failed_anew} failed rows, {rows.rows} rows in all", code="max-errors",
-                         hint="--resume goes on" if run.journal else "")  # fmt: skip
-
-
-def _closed(run: RunOptions[Any], rows: Rows, writer: Writer, cost: Cost | None) -> int:
-    from llmcli.errors import RowsFailed, shown
-    from llmcli.reports import say
-
-    output = run.output
-    if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
-        say(f"llmcli: {rows.summary(shown(output.output) if output.output else 'standard output')}")
-    if cost is not None and not output.quiet:
-        say(f"llmcli: {cost.line()}")
-    if writer.set_aside and writer.aside and not output.quiet:
-        say(f"llmcli: {writer.set_aside} unsure rows in {shown(writer.aside)}")
-    if rows.failed:
-        hint = "--retry-failed runs them again" if run.journal else ""
-        raise RowsFailed(f"{rows.failed} of {rows.rows} rows failed", hint=hint)
-    if rows.unsound:
-        raise RowsFailed(f"{rows.unsound} segments failed their checks, and are as they were", code="checks")
-    return 1 if writer.refused or (writer.seeks and not writer.asked) else 0

@@ -78,7 +78,8 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
     model = describing.describe(pairs.fill(names.find(name), source="auto", target=""))
     folder = store.folder(model.source, name=model.stored)
     if folder is None:
-        raise UsageError(f"{name} is a folder of yours: nothing to pull")
+        what = "a server's model" if model.source.server is not None else "a folder of yours"
+        raise UsageError(f"{name} is {what}: nothing to pull")
     with progress.preparing({"quiet": quiet}) as report:
         report.introduce(model.name, store.introduction(model))
         store.renew(model, report=report)
@@ -141,7 +142,7 @@ def path(name: Name) -> None:
 
 @app.command()
 def add(
-    checkpoint: Annotated[str, typer.Argument(help="A folder, a GGUF file or a Hub id.")],
+    checkpoint: Annotated[str, typer.Argument(help="A folder, a GGUF file, a Hub id or URL#MODEL.")],
     name: Annotated[str, typer.Option("--name", help="What to call it.")] = "",
     offline: Offline = False,
 ) -> None:

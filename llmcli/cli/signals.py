@@ -124,6 +124,27 @@ class Stopping(_Hearing):
             _write("llmcli: ending with the best so far; once more: at once")
 
 
+class Leaving(_Hearing):
+    """A context in which the first signal is only noted: who leaves it ends by :func:`settle`. The second ends at once.
+
+    Handlers that a library has set meanwhile are replaced.
+    """
+
+    def __enter__(self) -> Self:
+        for number in ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hear)
+        return self
+
+    def asked(self) -> bool:
+        """Whether it is time to leave."""
+        return bool(_heard)
+
+    def _hear(self, number: int, frame: object) -> None:
+        end_at_once()
+        _heard.append(signal.Signals(number))
+
+
 def _write(line: str) -> None:
     """A line on stderr, past Python's buffer: the program may be just writing into that."""
     import contextlib

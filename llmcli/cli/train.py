@@ -25,6 +25,7 @@ LEFT_OUT = frozenset({
     "text", "input", "retry_failed", "max_errors", "grep", "abstain", "unsure", "threshold", "lines", "json", "pattern",
     "num_return_sequences", "no_stream", "show_thinking", "all_scores", "multi", "example", "describe", "worker",
     "quantize", "plain", "batch_size", "allow_pickle", "dtype", "free", "method_", "auto_method",
+    "shard", "cluster", "actors", "actor_cpus", "actor_gpus",
 })  # fmt: skip
 """Options of the tasks that mean nothing here."""
 HELP = """Train a model for TASK on labelled rows; what is written is a model by its path, if it is better.

@@ -42,17 +42,29 @@ class Source(Strict):
     """Python packages."""
     path: Path | None = None
     """A folder, or a GGUF file; a relative one begins at the YAML file's folder."""
+    server: str | None = Field(None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    """The URL of a server that speaks OpenAI's protocol, up to ``/v1``."""
+    model: str = ""
+    """What a server calls the model."""
+    api_key_env: str = Field("", pattern=r"^\w*$")
+    """The environment variable that holds the server's key; none: LLMCLI_API_KEY, where it is set."""
+    timeout: float = Field(600, gt=0)
+    """Seconds that a server has for one answer."""
 
     @model_validator(mode="after")
     def _one(self) -> Source:
-        if sum(source is not None for source in (self.hub, self.package, self.path)) != 1:
-            raise ValueError("give exactly one of hub, package, path")
+        if sum(source is not None for source in (self.hub, self.package, self.path, self.server)) != 1:
+            raise ValueError("give exactly one of hub, package, path, server")
+        if (self.server is None) != (not self.model):
+            raise ValueError("server and model belong together")
         return self
 
     @property
     def converted(self) -> bool:
         """Whether llmcli makes the checkpoint, of a GGUF file."""
-        return self.hub is None and (self.package is None or self.package.format == "gguf")
+        if self.hub is not None or self.server is not None:
+            return False
+        return self.package is None or self.package.format == "gguf"
 
 
 class License(Strict):
@@ -66,7 +78,7 @@ class License(Strict):
     """What a user should know of it."""
 
 
-Pipeline = Literal["causal", "seq2seq", "classification", "zero-shot", "question-answering", "embedding"]
+Pipeline = Literal["causal", "seq2seq", "classification", "zero-shot", "question-answering", "embedding", "server"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,8 @@ class Facts:
     """It can mark an answer in a text."""
     reads_any_length: bool = False
     """It makes windows of a long text by itself."""
+    reads_whole: bool = False
+    """It is large enough to read a long text at once, and to write a summary rather than to pick one."""
 
 
 FACTS: dict[Pipeline, Facts] = {
@@ -95,6 +109,11 @@ FACTS: dict[Pipeline, Facts] = {
     "zero-shot": Facts(tasks=("sentiment", "classify"), chooses=True, hypotheses=True),
     "question-answering": Facts(tasks=("answer",), marks_spans=True, reads_any_length=True),
     "embedding": Facts(tasks=("embed", "similar", "dedupe")),
+    "server": Facts(
+        tasks=("generate", "summarize", "translate", "sentiment", "answer", "code", "classify"),
+        instructed=True,
+        reads_whole=True,
+    ),
 }
 
 

@@ -15,15 +15,16 @@ from llmcli.config import places
 if TYPE_CHECKING:
     from typer import Argument, Option
 
-INPUT, OUTPUT, BATCH, MODEL, GENERATION = "Input", "Output", "Batches", "Model", "Generation"
+INPUT, OUTPUT, BATCH, MODEL = "Input", "Output", "Batches", "Model"
 """Panels of the help."""
 DOCUMENTS = ("markdown", "html", "srt", "vtt", "po", "json-strings", "yaml")
 """Formats of documents: one text a file, of which a task changes some spans."""
 SHORT_FORMATS = ("lines", "jsonl", "csv")
 """Flags that stand for a format."""
-COMMAND_LINE = frozenset(
-    {"text", "input", "output", "resume", "retry_failed", "debug", "worker", "check", "against", "detect"}
-)
+COMMAND_LINE = frozenset({
+    "text", "input", "output", "resume", "retry_failed", "debug", "worker", "check", "against", "detect", "requests",
+    "responses", "shard", "cluster",
+})  # fmt: skip
 """Options that name one run, or are needed before any file is read: config.yaml cannot hold them."""
 
 
@@ -43,6 +44,10 @@ class InputOptions:
         list[Path],
         Option("--input", "-i", help="A file or a folder; repeatable. '-' is standard input.",
                rich_help_panel=INPUT, show_default=False),
+    ] = field(default_factory=list)  # fmt: skip
+    responses: Annotated[
+        list[Path], Option(help="Read a server's answers from this file of OpenAI batch responses; repeatable.",
+                           rich_help_panel=BATCH, show_default=False)
     ] = field(default_factory=list)  # fmt: skip
     format: Annotated[
         Literal["auto", "text", "lines", "jsonl", "json", "csv", "tsv", "markdown", "html", "srt", "vtt", "po",
@@ -126,6 +131,10 @@ class OutputOptions:
     retry_failed: Annotated[
         bool, Option("--retry-failed", help="Resume, and run the failed rows again.", rich_help_panel=BATCH)
     ] = False
+    requests: Annotated[
+        Path | None, Option(help="Ask nobody: write the requests to this file of OpenAI batch lines, for any engine.",
+                            rich_help_panel=BATCH, show_default=False)
+    ] = None  # fmt: skip
     max_errors: Annotated[
         int | None,
         Option(min=1, help="Halt after so many failed rows.", rich_help_panel=BATCH, show_default=False),
@@ -154,7 +163,7 @@ class ModelOptions:
 
     model: Annotated[
         str | None,
-        Option("--model", "-m", help="A model's YAML name, or the folder of a checkpoint.",
+        Option("--model", "-m", help="A model's YAML name, the folder of a checkpoint, or URL#NAME: a server's.",
                rich_help_panel=MODEL, show_default=False, autocompletion=matching_models),
     ] = None  # fmt: skip
     device: Annotated[
@@ -202,44 +211,6 @@ class ProcessOptions:
         bool | None,
         Option("--worker/--no-worker", help="Ask the warm worker, which keeps models loaded, or work in this process.",
                rich_help_panel=MODEL, show_default=False),
-    ] = None  # fmt: skip
-
-
-@dataclass(frozen=True)
-class GenerationOptions:
-    """The generation config, under transformers' own names."""
-
-    max_new_tokens: Annotated[
-        int | None, Option(min=1, help="The most tokens to make.", rich_help_panel=GENERATION,
-                           show_default=False)
-    ] = None  # fmt: skip
-    temperature: Annotated[
-        float | None, Option(min=0.0, help="Sampling temperature; 0 is greedy.", rich_help_panel=GENERATION,
-                             show_default=False)
-    ] = None  # fmt: skip
-    top_p: Annotated[
-        float | None, Option(min=0.0, max=1.0, help="Sample from the likeliest tokens of this total "
-                             "probability.", rich_help_panel=GENERATION, show_default=False)
-    ] = None  # fmt: skip
-    top_k: Annotated[
-        int | None, Option(min=0, help="Sample from this many likeliest tokens; 0: all.",
-                           rich_help_panel=GENERATION, show_default=False)
-    ] = None  # fmt: skip
-    num_beams: Annotated[
-        int | None, Option(min=1, help="Beams of beam search; 1: none.", rich_help_panel=GENERATION,
-                           show_default=False)
-    ] = None  # fmt: skip
-    repetition_penalty: Annotated[
-        float | None, Option(min=0.01, help="Above 1: repeat less.", rich_help_panel=GENERATION,
-                             show_default=False)
-    ] = None  # fmt: skip
-    stop: Annotated[
-        list[str], Option(help="End before this text; repeatable.", rich_help_panel=GENERATION,
-                          show_default=False)
-    ] = field(default_factory=list)  # fmt: skip
-    seed: Annotated[
-        int | None, Option(min=0, help="Sampling seed: the same seed gives the same text.",
-                           rich_help_panel=GENERATION, show_default=False)
     ] = None  # fmt: skip
 
 

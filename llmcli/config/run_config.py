@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from llmcli.config import cluster as clusters
+from llmcli.config.cluster import ClusterOptions, Shard
 from llmcli.config.options import DOCUMENTS, InputOptions, OutputOptions
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def ending(path: Path) -> str:
 def format_of(path: Path) -> str:
     """The format of an input file: by its ending, and of a ``.json`` file by how it begins."""
     named = "text" if path.is_dir() else ending(path)
+    if named == ".parquet":
+        return "jsonl"  # which its rows become
     if named != ".json":
         return ENDINGS.get(named, "text")
     begin = _beginning(path).removeprefix(codecs.BOM_UTF8)
@@ -100,6 +104,17 @@ class RunOptions(Generic[OptionsT]):
     options: OptionsT
     combine: bool = False
     documents: bool = False
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which part of the rows is worked on; None: all of them."""
+        return clusters.parse(self.cluster.shard) if self.cluster.shard else None
+
+    @property
+    def spread(self) -> bool:
+        """Whether it is one of several processes that work on the rows, or has others do it."""
+        return self.cluster.shard is not None or self.cluster.cluster is not None
 
     @property
     def format(self) -> str:

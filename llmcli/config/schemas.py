@@ -126,6 +126,8 @@ class Settings(Strict):
     """The prompt of models that continue text."""
     chat_prompt: Prompt | None = None
     """The prompt of chat models, where it is another than ``prompt``."""
+    server_prompt: Prompt | None = None
+    """The prompt of chat models behind a server, where it is another than ``chat_prompt``."""
     hypothesis: str | None = Field(None, pattern=r"\{label\}")
     """What a zero-shot model tests for each ``{label}``."""
     labels: list[Label] | None = None

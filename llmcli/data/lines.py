@@ -20,6 +20,7 @@ _NO_TEXT = {
     rb"PK\x03\x04": ("a zip archive, or a document of an office program", "unpack it, or save it as text"),
     rb"\x28\xb5\x2f\xfd": ("compressed by zstd", "zstdcat unpacks it"),
     rb"\xfd7zXZ\0": ("compressed by xz", "xzcat unpacks it"),
+    rb"PAR1": ("a Parquet file", "--cluster reads it"),
     rb"BZh\d1AY&SY": ("compressed by bzip2", "bzcat unpacks it"),
 }
 """First bytes of what is no text: what it is, and what makes text of it."""

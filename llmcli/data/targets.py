@@ -13,6 +13,7 @@ from llmcli.config.run_config import RunOptions, descriptor, ending, plain, real
 from llmcli.data import rendering
 from llmcli.data.inputs import STDIN, UNFINISHED, InputFile, identity, partial
 from llmcli.errors import UsageError, shown
+from llmcli.run.task import Task
 
 ANOTHER = "give another --output"
 
@@ -38,6 +39,14 @@ def check(run: RunOptions[Any], files: Sequence[InputFile], *, aside: Path | Non
         written.add(path)
         if identity(path) in read:
             raise UsageError(f"{shown(path)} is both input and output", hint=ANOTHER)
+
+
+def aside(run: RunOptions[Any], task: Task[Any]) -> Path | None:
+    """Where a run sets rows aside; a shard does so in its folder."""
+    path = task.routes(run).aside
+    if path is None or run.shard is None or run.output.output is None:
+        return path
+    return run.output.output.with_name(f"{run.shard.name}.{path.name}")
 
 
 def _check_ending(run: RunOptions[Any], path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmcli.config.run_config import ARRAY, RunOptions
-from llmcli.data import rendering, sinks
+from llmcli.data import rendering, sinks, targets
 from llmcli.data.array import Array
 from llmcli.data.picture import Picture
 from llmcli.errors import one_line
@@ -37,7 +37,8 @@ class Writer:
             self._out = Picture(run, task, target)
         else:
             self._out = _Output(run, task, target, routes=self._routes)
-        aside = self._routes.aside
+        aside = self.aside = targets.aside(run, task)
+        """Where rows are set aside."""
         unsure = replace(self._routes, seeks=True, texts=True)
         self._aside = _Output(run, task, aside, routes=unsure) if aside is not None else None
         self._said: set[str] = set()
@@ -48,11 +49,6 @@ class Writer:
     def seeks(self) -> bool:
         """Whether the run looks for rows."""
         return self._routes.seeks
-
-    @property
-    def aside(self) -> Path | None:
-        """Where rows are set aside."""
-        return self._routes.aside
 
     @property
     def streams(self) -> bool:

@@ -25,7 +25,11 @@ def config(settings: Mapping[str, Any]) -> AnyConfig:
     given = {name: value for name, value in settings.items() if value is not None}
     offline = bool(given.pop("offline", False))
     named = {"model": DEFAULT} | PLAIN | given | {"options": {"offline": offline}}
-    return resolve.merged(tasks.get("generate"), named)
+    run = resolve.merged(tasks.get("generate"), named)
+    if run.model.source.server is not None:
+        raise ModelError("a server does not tell what goes on inside its model", code="wrong-task",
+                         hint="give a model that is loaded here")  # fmt: skip
+    return run
 
 
 def encoder(run: AnyConfig, *, report: Introduced) -> Any:

@@ -55,8 +55,10 @@ def describe(model: ModelConfig, *, offline: bool = False) -> ModelConfig:
     itself; where no file is, loading it will say so. Raises ModelError for what is no checkpoint of a task, or is not
     known here where fetching is forbidden.
     """
-    said, path = model.model_fields_set, model.source.path
-    if model.source.package is not None or pairs.template(model) or said >= TOLD or (path and not path.exists()):
+    said, path, source = model.model_fields_set, model.source.path, model.source
+    if source.package is not None or source.server is not None or pairs.template(model):
+        return model
+    if said >= TOLD or (path and not path.exists()):
         return model
     found = _found(model, offline=offline)
     if said & LANGUAGES:

@@ -19,6 +19,7 @@ KINDS = {
     "classification": "classifier",
     "zero-shot": "zero-shot classifier",
     "question-answering": "span finder",
+    "server": "model of a server",
 }
 
 
@@ -72,7 +73,7 @@ def described(model: ModelConfig) -> dict[str, str]:
         "origin": values["origin"],
         "commit": values["commit"] or "",
         "folder": values["folder"] or "",
-        "size on disk": here,
+        "size on disk": "" if model.source.server is not None else here,
     }
     return {name: line for name, line in lines.items() if line}
 
@@ -107,7 +108,7 @@ def origin(source: Source) -> str:
         return f"https://huggingface.co/{source.hub.repo}, revision {source.hub.revision}"
     if source.package is not None:
         return f"Python packages {', '.join(source.package.requirements)}"
-    return str(source.path)
+    return f"{source.model} of the server {source.server}" if source.server is not None else str(source.path)
 
 
 def stored() -> list[tuple[str, Path]]:
@@ -145,7 +146,8 @@ def _folder(model: ModelConfig) -> Path | None:
 
 def _listed(model: ModelConfig, folder: Path | None = None) -> Listed:
     source = model.source
-    place = source.hub.repo if source.hub else source.package.requirements[0] if source.package else str(source.path)
+    local = source.package.requirements[0] if source.package else source.server or str(source.path)
+    place = source.hub.repo if source.hub else local
     disk = disk_use(folder) if folder else _disk(source, _folder(model))
     return Listed(
         model.name, tasks=", ".join(model.supported_tasks) or model.abilities.removeprefix("do "),

@@ -9,22 +9,27 @@ from pathlib import Path
 from llmcli.config import chosen, places
 from llmcli.config.model_config import HubSource, ModelConfig, Source
 from llmcli.config.strict_yaml import load
-from llmcli.errors import ConfigError, ModelError
+from llmcli.errors import ConfigError, ModelError, redact
 from llmcli.models import pairs
 from llmcli.models.describing import TOLD
 
+NOWHERE = "http://localhost"
+"""In place of a server's URL, where only files are written and read."""
 TRAINED = "model.yaml"
 """What the folder of a trained model says of itself."""
+_URL = re.compile(r"https?://", re.IGNORECASE)
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def find(name: str) -> ModelConfig:
-    """Find a model by alias, YAML name, folder, GGUF file or Hub id, in this order: as its YAML says, or where it is.
+    """Find a model by alias, YAML name, ``URL#model`` of a server, folder, GGUF file or Hub id, in this order.
 
     What is not said, :func:`llmcli.models.describing.describe` adds. No checkpoint is read, and no network asked.
     Raises ModelError for a name that is none of these, ConfigError for a malformed YAML file.
     """
     name = chosen.load().aliases.get(name, name)
+    if _URL.match(name):
+        return _at(name)
     if model := named(name):
         return model
     path = places.absolute(Path(name))
@@ -69,10 +74,41 @@ def _trained(folder: Path, name: str) -> ModelConfig:
 
 def _placed(model: ModelConfig, folder: Path) -> ModelConfig:
     """A path in a YAML file begins at ``~``, or at the file's own folder."""
+    if model.source.server is not None:
+        return served(model)
     path = model.source.path
     if path is None:
         return model
     return model.model_copy(update={"source": Source(path=folder.absolute() / path.expanduser())})
+
+
+def served(model: ModelConfig) -> ModelConfig:
+    """A server's model with what its YAML leaves out: it is a chat model."""
+    said = model.model_fields_set
+    return model.model_copy(update={"pipeline": "server"} | ({} if "chat" in said else {"chat": True}))
+
+
+def requested(name: str) -> ModelConfig:
+    """The model that request files are written for: a server's, or one that some engine calls by this name."""
+    name = chosen.load().aliases.get(name, name)
+    known = None if _URL.match(name) else named(name)
+    if _URL.match(name) or (known is not None and known.source.server is not None):
+        return find(name)
+    return served(ModelConfig(name=name, source=Source(server=NOWHERE, model=name)))
+
+
+def _at(name: str) -> ModelConfig:
+    """The model of ``URL#model``. Raises ModelError."""
+    url, _, model = name.partition("#")
+    if not model:
+        raise ModelError("a server's URL needs the model behind it", code="no-model",
+                         hint=f"give {redact(url)}#MODEL; {redact(url.rstrip('/'))}/models lists them")  # fmt: skip
+    try:
+        source = Source(server=url.rstrip("/"), model=model)
+    except ValueError as error:
+        raise ModelError("not a server's URL: http(s)://HOST[:PORT]/v1, without a password", code="no-model",
+                         hint="keys come from the environment: LLMCLI_API_KEY") from error  # fmt: skip
+    return served(ModelConfig(name=f"{source.server}#{model}", source=source))
 
 
 def _unknown(name: str) -> ModelError:

@@ -24,6 +24,8 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     Raises ModelError (missing, refused, changed since it was stored) or OutputError (the cache cannot be written).
     """
     target = folder(model.source, name=model.stored)
+    if model.source.server is not None:
+        raise ModelError(f"{model.name} is a server's: it has no weights here", code="no-model")
     if target is None:
         assert model.source.path is not None  # a folder of the user's
         if not model.source.path.is_dir():
@@ -58,6 +60,8 @@ def renew(model: ModelConfig, *, report: Report) -> Path:
 def introduction(model: ModelConfig) -> list[str]:
     """What the user is told when the model is made ready: whether it is fetched, and its licence."""
     package = model.source.package
+    if model.source.server is not None:
+        return [f"asking {model.source.server}"]
     target = folder(model.source, name=model.stored)
     fetched = model.source.hub is not None or (
         package is not None and manifest.read(target or Path()) is None and not packages.installed(package)
@@ -93,6 +97,8 @@ def _weights(model: ModelConfig, *, offline: bool) -> str:
         return model.source.package.sha256[:16]
     if model.source.hub is not None:
         return _commit(model.source.hub, folder(model.source, name=model.stored), offline=offline)
+    if model.source.server is not None:
+        return f"{model.source.model} of {model.source.server}"
     assert model.source.path is not None  # Source has exactly one
     return _files(model.source.path)
 

@@ -32,10 +32,17 @@ class Completion:
 
 @dataclass(frozen=True)
 class Choice:
-    """The probability of each label (they sum to 1, unless several may hold), and the tokens read."""
+    """The probability of each label (they sum to 1, unless several may hold), and the tokens read.
+
+    ``scored_by``: how a server scores them. One that gives no probabilities names the ``label`` alone. ``likely``: the
+    scores are likelihoods of the labels' words, which a prompt tilts.
+    """
 
     scores: Mapping[str, float]
     input_tokens: int
+    scored_by: str = ""
+    label: str = ""
+    likely: bool = True
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ LEFT_OUT = {
     "settings.device": "where it runs",
     "settings.batch_size": "how fast it runs",
     "settings.allow_pickle": "whether it may run",
-    "settings.chat_prompt": "it is the prompt already, where it counts",
+    "settings.server_prompt": "it is the chat prompt already, where it counts",
     "settings.options": "they are typed by now",
     "settings.generation.seed": "counts only where tokens are drawn",
     "model.description": "for people",
@@ -38,6 +38,7 @@ LEFT_OUT = {
     "output": "how answers are written, not what they are",
     "offline": "whether it may be fetched",
     "origins": "where settings were found",
+    "cluster": "which process does it",
     "combine": "a fact of the task",
     "documents": "a fact of the task",
 }

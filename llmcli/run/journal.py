@@ -26,6 +26,10 @@ from llmcli.run.scratch import Scratch
 
 MAGIC = b"llmcli journal 2 "
 """How the file begins."""
+WAITING = "no-response"
+"""The error's code of a row whose answer may still come: of a request that is in a file."""
+DIGEST = 16
+"""How many characters the check of a line has."""
 OLDER = b'{"fingerprint": '
 """How it began when lines had no check."""
 
@@ -47,13 +51,13 @@ class Journal:
     def __init__(self, path: Path, *, output: OutputOptions, fingerprint: Mapping[str, str]) -> None:
         import secrets
 
-        self._path, self._quiet = path, output.quiet
+        self.path, self._quiet = path, output.quiet
         self._resumed = bool(output.resume or output.retry_failed)
         self._anew = output.resume is False
         self._retry = output.retry_failed
         self._fingerprint = dict(fingerprint)
         self._index = Scratch("CREATE TABLE done (key TEXT PRIMARY KEY, packed TEXT) WITHOUT ROWID")
-        self._holds = self._folder_is_new = False
+        self._holds = self._folder_is_new = self._took_over = False
         self.finished = 0
         """How many rows an earlier run left, that this one need not run."""
         self.seed = secrets.randbits(31)
@@ -61,12 +65,12 @@ class Journal:
 
     def __enter__(self) -> Journal:
         try:
-            self._folder_is_new = self._path.name == FOLDER_JOURNAL and not self._path.parent.exists()
+            self._folder_is_new = self.path.name == FOLDER_JOURNAL and not self.path.parent.exists()
             if self._folder_is_new:  # an output folder; that of an output file must be there
-                self._path.parent.mkdir(parents=True)
+                self.path.parent.mkdir(parents=True)
             self._stream = self._locked()
         except OSError as error:
-            raise OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write") from error
+            raise OutputError(f"{shown(self.path)}: {error.strerror or error}", code="write") from error
         try:
             self._read()
         except BaseException:
@@ -78,9 +82,9 @@ class Journal:
         """Where the run failed and nothing is done, nothing is left."""
         if kind is not None and not self._holds:
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                self.path.unlink()
                 if self._folder_is_new:
-                    self._path.parent.rmdir()
+                    self.path.parent.rmdir()
         self._stream.close()
         self._index.close()
 
@@ -88,23 +92,23 @@ class Journal:
         """The open file, held until it is closed."""
         while True:
             with contextlib.suppress(FileNotFoundError):
-                if not stat.S_ISREG(self._path.lstat().st_mode):
+                if not stat.S_ISREG(self.path.lstat().st_mode):
                     raise self._in_the_way()
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-            stream = os.fdopen(os.open(self._path, flags, 0o666), "a+b")
+            stream = os.fdopen(os.open(self.path, flags, 0o666), "a+b")
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 stream.close()
-                raise UsageError(f"{shown(self._path)}: another run is writing this output", code="locked",
+                raise UsageError(f"{shown(self.path)}: another run is writing this output", code="locked",
                                  hint="wait for it to end") from None  # fmt: skip
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(self._path.lstat(), os.fstat(stream.fileno())):
+                if os.path.samestat(self.path.lstat(), os.fstat(stream.fileno())):
                     return stream
             stream.close()  # the run that held it has just removed it
 
     def _in_the_way(self) -> UsageError:
-        return UsageError(f"{shown(self._path)}: in the way, and not a journal of llmcli",
+        return UsageError(f"{shown(self.path)}: in the way, and not a journal of llmcli",
                           hint="move it, or give another -o")  # fmt: skip
 
     def _read(self) -> None:
@@ -117,10 +121,10 @@ class Journal:
         if torn or self._anew:
             self._begin()
             return
-        first = _payload(head.removeprefix(MAGIC))
+        first = payload(head.removeprefix(MAGIC))
         if first is None:
             what = "of an older llmcli" if head.startswith(OLDER) else "damaged"
-            raise UsageError(f"{shown(self._path)}: the journal is {what}", code="damaged",
+            raise UsageError(f"{shown(self.path)}: the journal is {what}", code="damaged",
                              hint="--no-resume starts anew")  # fmt: skip
         self._take_over(first)
 
@@ -129,12 +133,12 @@ class Journal:
         if self._resumed:
             self._compare(first["fingerprint"])
             self.seed = first["seed"]
-            self._holds = True
+            self._holds = self._took_over = True
             if damaged and not self._quiet:
-                say(f"llmcli: {shown(self._path)}: {damaged} damaged lines; their rows run again")
+                say(f"llmcli: {shown(self.path)}: {damaged} damaged lines; their rows run again")
             return
         if (self.finished or damaged) and not done:
-            raise UsageError(f"{shown(self._path)}: an unfinished run left {self.finished} rows here",
+            raise UsageError(f"{shown(self.path)}: an unfinished run left {self.finished} rows here",
                              code="unfinished", hint="--resume goes on, --no-resume starts anew")  # fmt: skip
         self._begin()
 
@@ -153,7 +157,7 @@ class Journal:
         end = self._stream.tell()
         while (raw := self._stream.readline()).endswith(b"\n"):
             end += len(raw)
-            line = _payload(raw)
+            line = payload(raw)
             damaged += line is None
             rows = (line or {}).get("rows", {})
             done = "done" in (line or {})
@@ -169,10 +173,9 @@ class Journal:
         changed = [name for name in {**before, **self._fingerprint} if before.get(name) != self._fingerprint.get(name)]
         if changed:
             raise UsageError(
-                f"{shown(self._path)}: the finished rows were made with other settings: {', '.join(changed)}",
-                code="changed",
-                hint="give the same ones, or --no-resume to start anew",
-            )
+                f"{shown(self.path)}: the finished rows were made with other settings: {', '.join(changed)}",
+                code="changed", hint="give the same ones, or --no-resume to start anew",
+            )  # fmt: skip
 
     def find(self, key: str, record: Record) -> Result | None:
         """The result of a row that is already done; one that failed counts as done unless it is to run again."""
@@ -183,18 +186,32 @@ class Journal:
         return None if result.error and self._retry else result
 
     def add(self, keys: Sequence[str], results: Sequence[Result]) -> None:
-        """Keep the results of a window: all of them or none survive a crash."""
-        rows = {key: pack(result) for key, result in zip(keys, results, strict=True)}
+        """Keep the results of a window: all of them or none survive a crash. What waits for an answer is not done."""
+        done = [(key, result) for key, result in zip(keys, results, strict=True)
+                if result.error is None or result.error.code != WAITING]  # fmt: skip
+        self.keep({key: pack(result) for key, result in done})
+
+    def keep(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep packed results by their keys: all of them or none survive a crash."""
         if rows:
-            self._append({"rows": rows}, sync=any(not result.error for result in results))
-            self._holds = True
+            resumed = {"resumed": True} if self._took_over else {}
+            self._append({**resumed, "rows": rows}, sync=any(not packed["error"] for packed in rows.values()))
+            self._holds, self._took_over = True, False
+
+    def reread(self) -> None:
+        """Find what was kept since it was opened, too."""
+        self._stream.seek(0)
+        self._stream.readline()
+        self._index.close()
+        self.finished = 0
+        self._remember()
 
     def complete(self, *, keep: bool = True) -> None:
         """Mark the run as whole: the output has its name. Of a single text nothing more can be added: it goes."""
         self._append({"done": True})
         if not keep:
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                self.path.unlink()
 
     def _append(self, line: dict[str, Any], *, head: bytes = b"", sync: bool = True) -> None:
         payload = json.dumps(line, allow_nan=False).encode()
@@ -208,17 +225,22 @@ class Journal:
                 os.fsync(descriptor)
         except OSError as error:
             os.ftruncate(descriptor, before)
-            raise OutputError(f"{shown(self._path)}: {error.strerror or error}", code="write",
+            raise OutputError(f"{shown(self.path)}: {error.strerror or error}", code="write",
                               hint="free some room, then --resume") from error  # fmt: skip
 
 
 def _digest(payload: bytes) -> bytes:
     import hashlib
 
-    return hashlib.blake2b(payload, digest_size=8).hexdigest().encode()
+    return hashlib.blake2b(payload, digest_size=DIGEST // 2).hexdigest().encode()
 
 
-def _payload(raw: bytes) -> dict[str, Any] | None:
+def says(raw: bytes, what: str) -> bool:
+    """Whether a line says that a run came to its end (``done``), or is the first of a ``resumed`` run."""
+    return raw[DIGEST + 1 :].startswith(f'{{"{what}"'.encode())
+
+
+def payload(raw: bytes) -> dict[str, Any] | None:
     """What a line holds; None where its check fails."""
     digest, _, payload = raw.removesuffix(b"\n").partition(b" ")
     if digest != _digest(payload):

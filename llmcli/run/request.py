@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmcli.config.options import GenerationOptions, InputOptions, ModelOptions, OutputOptions, ProcessOptions, given
+from llmcli.config import cluster
+from llmcli.config.cluster import ClusterOptions
+from llmcli.config.generation_options import GenerationOptions
+from llmcli.config.options import InputOptions, ModelOptions, OutputOptions, ProcessOptions, given
 from llmcli.errors import UsageError
 from llmcli.run.task import Task
 
-SHARED = (InputOptions, OutputOptions, ProcessOptions)
+SHARED = (InputOptions, OutputOptions, ProcessOptions, ClusterOptions)
 """Groups of options that every task has beside its own, under ``options`` in YAML."""
 
 
@@ -31,7 +35,7 @@ class Request:
 def groups(task: Task[Any]) -> list[type[Any]]:
     """The dataclasses of all options of a task, its own first."""
     written = [GenerationOptions] if task.writes else []
-    return [task.options, InputOptions, *written, ModelOptions, ProcessOptions, OutputOptions]
+    return [task.options, InputOptions, *written, ModelOptions, ProcessOptions, OutputOptions, ClusterOptions]
 
 
 def request(task: Task[Any], values: Mapping[str, Any]) -> Request:
@@ -49,4 +53,6 @@ def request(task: Task[Any], values: Mapping[str, Any]) -> Request:
     options: dict[str, Any] = {}
     for group in (task.options, *SHARED):
         options |= given(group, values)
+    if "shard" in options:  # the environment is this process's, whoever resolves the settings
+        options["shard"] = str(cluster.chosen(options["shard"], os.environ))
     return Request(task.name, task.read(settings | ({"options": options} if options else {})))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from llmcli.config import chosen, option_values, places
+from llmcli.config.cluster import ClusterOptions
 from llmcli.config.model_config import ModelConfig
 from llmcli.config.option_values import FLAG
 from llmcli.config.options import InputOptions, OutputOptions, ProcessOptions
@@ -20,31 +21,15 @@ from llmcli.config.schemas import Settings, TaskConfig, UserConfig, WorkerSettin
 from llmcli.config.strict_yaml import load, load_yaml, parse
 from llmcli.errors import ConfigError, UsageError
 from llmcli.models import describing, names, pairs
+from llmcli.run import sharding
+from llmcli.run.layers import ASKED, Layer, Merged, merge, suited
 from llmcli.run.request import SHARED
 from llmcli.run.task import Task
 
 OptionsT = TypeVar("OptionsT")
+TAKEN = "--max-new-tokens, --temperature, --top-p, --stop, --seed and -n"
+"""Options of generation that a server is asked for."""
 G = TypeVar("G")
-MERGED = ("generation", "options")
-"""Settings that are merged key by key; all others are replaced whole."""
-COMPLETION_ONLY = ("stop", "no_repeat_ngram_size")
-"""Generation settings that hold the continuation of examples in check. A chat model ends by itself."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Settings from one place; ``origin`` names it."""
-
-    origin: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Merged:
-    """The settings that won, and each one's origin (``generation.seed`` -> ``flag``)."""
-
-    values: dict[str, Any]
-    origins: dict[str, str]
 
 
 def resolve(task: Task[OptionsT], settings: Mapping[str, Any]) -> RunConfig[OptionsT]:
@@ -52,7 +37,7 @@ def resolve(task: Task[OptionsT], settings: Mapping[str, Any]) -> RunConfig[Opti
 
     Raises what :func:`merged` does, and UsageError for settings that make no sense together.
     """
-    return task.prepare(_sensible(merged(task, settings)))
+    return sharding.placed(task.prepare(_sensible(merged(task, settings))))
 
 
 def merged(task: Task[OptionsT], settings: Mapping[str, Any], *, describe: bool = True) -> RunConfig[OptionsT]:
@@ -63,12 +48,13 @@ def merged(task: Task[OptionsT], settings: Mapping[str, Any], *, describe: bool 
     unknown model.
     """
     below, upper = _declared(task, settings)
-    first = merge([*below, *upper]).values
-    model, options = names.find(_model(task, first)), first.get("options", {})
+    first = merge([*below, *upper])
+    options = first.values.get("options", {})
+    model = _asked(task, first)
     if describe:
         model = pairs.fill(model, source=options.get("from_") or "auto", target=options.get("to") or "")
         model = describing.describe(model, offline=bool(options.get("offline")))
-    return _config(task, model, merge([_suited(layer, model) for layer in _layers(model, task, below, upper)]))
+    return _config(task, model, merge([suited(layer, model) for layer in _layers(model, task, below, upper)]))
 
 
 def chosen_model(task: Task[Any]) -> str:
@@ -84,6 +70,17 @@ def _declared(task: Task[Any], settings: Mapping[str, Any]) -> tuple[list[Layer]
         raise ConfigError(f"no tasks/{task.name}.yaml")
     upper = [*_chosen(task.name), *_user(task.name), Layer("environment", _environment()), Layer(FLAG, settings)]
     return [_checked(layer, task) for layer in below], [_checked(layer, task) for layer in upper]
+
+
+def _asked(task: Task[Any], first: Merged) -> ModelConfig:
+    """The model of a run. Request files are for a model that some server knows by its name. Raises UsageError."""
+    name, options = _model(task, first.values), first.values.get("options", {})
+    if not (options.get("requests") or options.get("responses")):
+        return names.find(name)
+    if Path(first.origins["model"]).is_relative_to(places.shipped()):
+        raise UsageError("--requests and --responses need the name that the server has for the model",
+                         hint="give -m NAME, or -m URL#NAME")  # fmt: skip
+    return names.requested(name)
 
 
 def _model(task: Task[Any], settings: Mapping[str, Any]) -> str:
@@ -110,8 +107,8 @@ def _config(task: Task[OptionsT], model: ModelConfig, won: Merged) -> RunConfig[
     source = _group(InputOptions, options)
     return RunConfig(
         task.name, replace(source, format=_input_format(source)), _group(OutputOptions, options),
-        _group(task.options, options), task.combine, task.documents, model=model, settings=settings,
-        offline=process.offline, origins=won.origins,
+        _group(task.options, options), task.combine, task.documents, _group(ClusterOptions, options), model=model,
+        settings=settings, offline=process.offline, origins=won.origins,
     )  # fmt: skip
 
 
@@ -148,6 +145,7 @@ def _sensible(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     if output.quiet and output.verbose:
         raise UsageError("--quiet and --verbose exclude each other")
     _check_generation(config)
+    _check_served(config)
     if source.template is not None and source.field is not None:
         raise UsageError("--template and --field exclude each other")
     if config.document and not config.documents:
@@ -171,37 +169,17 @@ def _check_generation(config: RunConfig[Any]) -> None:
             raise UsageError(f"--{name.replace('_', '-')} needs sampling", hint="give --temperature 0.7")
 
 
-def _suited(layer: Layer, model: ModelConfig) -> Layer:
-    """What of a layer holds for a model: a chat model has a prompt of its own.
-
-    The shipped prompts and generation settings are for models that read instructions; one that was trained for the
-    task brings its own.
-    """
-    shipped = Path(layer.origin).is_relative_to(places.shipped())
-    values = {key: value for key, value in layer.values.items() if key != "chat_prompt"}
-    if shipped and not model.facts.instructed:
-        values = {key: value for key, value in values.items() if key not in ("prompt", "generation")}
-    if model.chat and "chat_prompt" in layer.values:
-        values["prompt"] = layer.values["chat_prompt"]
-        if shipped:
-            general = layer.values.get("generation", {})
-            values["generation"] = {key: value for key, value in general.items() if key not in COMPLETION_ONLY}
-    return Layer(layer.origin, values)
-
-
-def merge(layers: list[Layer]) -> Merged:
-    """Merge layers, weakest first."""
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for layer in layers:
-        for key, value in layer.values.items():
-            if key in MERGED:
-                values[key] = values.get(key, {}) | value
-                origins.update({f"{key}.{inner}": layer.origin for inner in value})
-            else:
-                values[key] = value
-                origins[key] = layer.origin
-    return Merged(values, origins)
+def _check_served(config: RunConfig[Any]) -> None:
+    """Refuse what a server is not asked for: an option that does nothing would be a lie."""
+    if config.model.source.server is None:
+        return
+    told = [f"generation.{name}" for name, value in config.generation if value is not None and name not in ASKED]
+    local = [name for name in ("device", "dtype", "quantize", "plain") if config.origins.get(name) == FLAG]
+    for name in [*told, *local]:
+        option = f"--{name.removeprefix('generation.').replace('_', '-')}"
+        where = "" if (origin := config.origins.get(name)) == FLAG else f" ({origin})"
+        raise UsageError(f"{option} is for models that run here{where}",
+                         hint=f"a server takes {TAKEN}")  # fmt: skip
 
 
 def _dump(settings: Settings | ModelConfig) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmcli.run.records import Record, Result, failed, spoken
+from llmcli.run import keys as row_keys
+from llmcli.run.records import Record, Result, failed
 from llmcli.run.seen import Seen
 from llmcli.run.session import Session
 
@@ -29,12 +30,12 @@ def run(
     # Who neither resumes nor draws needs no row told from its equals.
     seen = Seen() if journal is not None or seed is not None else None
     for window in windows(records, size=lambda: session.window):
-        keys = [_key(record, seen, row_fields) if seen else "" for record in window]
+        keys = [row_keys.key(record, seen, row_fields) if seen else "" for record in window]
         earlier = [journal.find(key, record) if journal else None for key, record in zip(keys, window, strict=True)]
         results = [_unusable(record, found, session) if record.error else found
                    for found, record in zip(earlier, window, strict=True)]  # fmt: skip
         new = [place for place, found in enumerate(results) if found is None]
-        seeded = [replace(window[place], seed=_seed(seed, keys[place])) for place in new]
+        seeded = [replace(window[place], seed=row_seed(seed, keys[place])) for place in new]
         answers = session.answer(seeded, emit=emit if len(window) == 1 else None) if seeded else []
         for place, answer in zip(new, answers, strict=True):
             results[place] = replace(answer, record=window[place])
@@ -64,21 +65,7 @@ def windows(records: Iterator[Record], *, size: Callable[[], int]) -> Iterator[l
         yield window
 
 
-def _key(record: Record, seen: Seen, row_fields: Sequence[str]) -> str:
-    """What finds a row again in a changed input: its id, if it has one, its text, and which of equals it is."""
-    import hashlib
-    import json
-
-    own = f"{type(record.id).__name__}:{record.id}" if record.named else ""
-    said = spoken(record.fields)
-    parts = [own, record.text, *(str(record.fields.get(name, "")) for name in row_fields)]
-    parts += [] if said is None else [json.dumps(said, default=str)]
-    parts += [f"error {record.error.code}"] if record.error else []
-    digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{digest}:{seen.count(digest)}"
-
-
-def _seed(seed: int | None, key: str) -> int | None:
+def row_seed(seed: int | None, key: str) -> int | None:
     """A seed of the row's own, the same wherever the row stands."""
     if seed is None:
         return None

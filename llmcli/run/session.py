@@ -97,7 +97,7 @@ class Local:
         if self._loaded is None:
             self._check()
             self._report(LOADING, 0.0)
-            self._loaded = (self._load or _loader())(self.config, report=self._report)
+            self._loaded = (self._load or _loader(self.config))(self.config, report=self._report)
             self._report(f"{READY}: {self._loaded.running}", 1.0)
         try:
             with reports.heard(self._report):
@@ -113,6 +113,8 @@ class Local:
         from llmcli.models import store
 
         self._check()
+        if self.config.model.source.server is not None:
+            return
         store.checkpoint(self.config.model, offline=self.config.offline, report=self._report)
 
     def close(self) -> None:
@@ -129,7 +131,11 @@ class Local:
             )
 
 
-def _loader() -> Load:
+def _loader(config: AnyConfig) -> Load:
+    if config.model.source.server is not None:
+        from llmcli.remote import opening
+
+        return opening.load
     from llmcli.pipelines.load import load
 
     return load

@@ -20,10 +20,10 @@ _priors: WeakKeyDictionary[Model, dict[str, dict[str, float]]] = WeakKeyDictiona
 
 
 def prior(
-    model: Model, config: AnyConfig, neutral: Sequence[Rendered], words: Mapping[str, Sequence[str]], *, multi: bool
+    model: Model, neutral: Sequence[Rendered], words: Mapping[str, Sequence[str]], *, multi: bool
 ) -> dict[str, float]:
     """What the prompt alone prefers: each label's mean log-probability over texts without content."""
-    if not config.model.facts.instructed or not neutral:
+    if not neutral:
         return dict.fromkeys(words, 0.0)
     measured, key = _priors.setdefault(model, {}), repr((neutral, words, multi))
     if key not in measured:
@@ -44,8 +44,6 @@ def calibrate(
     Method: Zhao et al., "Calibrate Before Use" (ICML 2021). A bias is a preference that was measured beforehand. Where
     several labels may hold, each is weighed against itself: above 0.5 where the text makes it likelier than no text.
     """
-    if not config.model.facts.instructed:
-        return dict(scores)
     bias = {label.name: label.bias - prior[label.name] for label in config.settings.labels or []}
     heat = config.settings.label_temperature or 1.0
     weights = {name: math.exp((math.log(max(p, 1e-30)) + bias[name]) / heat) for name, p in scores.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,7 +12,7 @@ from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Answer, Routes, Task
-from llmcli.tasks import _calibration, _explaining
+from llmcli.tasks import _calibration, _explaining, _label_prompts
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
@@ -21,14 +20,12 @@ if TYPE_CHECKING:
     from typer import Option
 
     from llmcli.config.run_config import RunConfig, RunOptions
-    from llmcli.config.schemas import Label, Prompt
     from llmcli.pipelines.protocol import Choice, Emit, Model
 
 READ_AT_ONCE = 512
 """Tokens of a text: longer texts are judged in chunks, weighted by their tokens."""
 SPECIAL = 4
 """Special tokens around a text, or a text and its hypothesis."""
-HYPOTHESIS = "This example is {label}."
 UNCERTAIN = "uncertain"
 """In place of a label whose score is below --threshold."""
 HELD = 0.5
@@ -77,6 +74,8 @@ def prepare(config: RunConfig[L]) -> RunConfig[L]:
     options, output = config.options, config.output.output
     if options.grep is not None:
         grep.parse(options.grep)  # refused before the model is loaded
+    if options.explain and config.model.source.server is not None:
+        raise UsageError("--explain needs scores, which a server does not give", hint="give another --model")
     labels = [label.name for label in config.settings.labels or []]
     if repeated := {name for name in labels if labels.count(name) > 1}:
         raise UsageError(f"a label is given twice: {min(repeated)}")
@@ -105,17 +104,20 @@ def routes(run: RunOptions[L]) -> Routes:
 
 
 def _held(result: Result) -> Mapping[str, float]:
-    """The labels that hold, and their scores."""
+    """The labels that hold, and their scores. One that a server gives without a score holds."""
     fields = result.fields
     held: Mapping[str, float] = fields["labels"] if "labels" in fields else {fields["label"]: fields["score"]}
-    return held
+    return {label: 1.0 if score is None else score for label, score in held.items()}
 
 
 def text(result: Result, options: L) -> str:
-    """``label<TAB>score``, and the scores that were asked for; commas between several labels, and their scores."""
+    """``label<TAB>score``, and the scores that were asked for; commas between several labels, and their scores.
+
+    ``-`` stands for a score that a server does not give.
+    """
     held = result.fields.get("labels") or {result.fields["label"]: result.fields["score"]}
     scores = [f"{label}={score:.4f}" for label, score in result.fields.get("scores", {}).items()]
-    sure = ",".join(f"{score:.4f}" for score in held.values())
+    sure = ",".join("-" if score is None else f"{score:.4f}" for score in held.values())
     return "\t".join([",".join(held), sure, *scores, *_explaining.line(result)])
 
 
@@ -123,10 +125,12 @@ def answer(
     model: Model, config: RunConfig[L], records: Sequence[Record], *, emit: Emit | None = None, multi: bool = False
 ) -> list[Result]:
     """One result a record: ``label``, ``score`` and, where asked for, ``scores``; several may hold with ``multi``."""
-    prompt, words = _prompt(config), _words(config)
+    prompt, chat, words = (_label_prompts.scored_prompt(config), _label_prompts.chat_prompt(config),
+                           _label_prompts.words(config))  # fmt: skip
     longest = max((word for group in words.values() for word in group), key=len)
     overhead = model.size(prompts.render(prompt, "") if config.model.facts.instructed else Rendered(row=longest))
-    budget = min(model.context_window - overhead - SPECIAL, READ_AT_ONCE)
+    room = model.context_window - overhead - SPECIAL
+    budget = room if config.model.facts.reads_whole else min(room, READ_AT_ONCE)
     fitted: dict[int, chunking.Fitted | LlmcliError] = {}
     pieces: list[Rendered] = []
     for index, record in enumerate(records):
@@ -136,12 +140,13 @@ def answer(
             fitted[index] = error
             continue
         fitted[index] = fit
-        pieces += [_rendered(prompt, piece, config) for piece in fit.pieces]
-    neutral = [_rendered(prompt, text, config) for text in config.settings.neutral or []]
-    # Where no text fits behind the prompt, neither does a neutral one.
-    prior = _calibration.prior(model, config, neutral, words, multi=multi) if pieces else {}
+        pieces += [_label_prompts.rendered(prompt, piece, config, chat=chat) for piece in fit.pieces]
     choices = model.choose(pieces, words, multi=multi)
     _check_grep(config, choices)
+    prior: dict[str, float] | None = None
+    if config.model.facts.instructed and choices and choices[0].likely and choices[0].scores:
+        neutral = [_label_prompts.rendered(prompt, text, config, chat=chat) for text in config.settings.neutral or []]
+        prior = _calibration.prior(model, neutral, words, multi=multi)
     read_on = iter(choices)
     results = []
     for index, record in enumerate(records):
@@ -156,65 +161,46 @@ def answer(
 
 def _check_grep(config: RunConfig[L], choices: Sequence[Choice]) -> None:
     """Raise UsageError where --grep looks for a label that the model does not give."""
+    if choices and choices[0].label:
+        _check_scored(config, choices[0])
     if config.options.grep is None or not choices:
         return
-    wanted, known = grep.parse(config.options.grep).label, [*choices[0].scores, UNCERTAIN]
+    labels = choices[0].scores or {label.name: 0.0 for label in config.settings.labels or []}
+    wanted, known = grep.parse(config.options.grep).label, [*labels, UNCERTAIN]
     if wanted not in known:
         close = difflib.get_close_matches(wanted, known, n=1)
         raise UsageError(f"--grep: no label {wanted!r}", hint=f"did you mean {close[0]}?" if close else
                          f"labels: {', '.join(known[:-1])}")  # fmt: skip
 
 
-def _words(config: RunConfig[L]) -> dict[str, list[str]]:
-    """What stands for each label: words that may follow the prompt, or a hypothesis for a zero-shot model."""
-    labels = config.settings.labels
-    if not labels:
-        raise UsageError("no labels", hint="give --labels a,b,c")
-    if config.model.facts.hypotheses:
-        hypothesis = config.settings.hypothesis or HYPOTHESIS
-        return {
-            label.name: [hypothesis.replace("{label}", label.name), *filter(None, [label.description])]
-            for label in labels
-        }
-    gap = "" if prompts.of(config).style == "chat" else " "
-    return {label.name: [gap + word for word in label.words or [label.name]] for label in labels}
-
-
-def _prompt(config: RunConfig[L]) -> Prompt:
-    """The task's prompt. Labels' own examples and descriptions stand last in it, one of each label in turn.
-
-    They are in the order of the labels' names: in which order the user gives the labels changes nothing.
-    """
-    prompt = prompts.of(config)
-    labels = sorted(config.settings.labels or [], key=lambda label: label.name)
-    turns = zip_longest(*([{"text": text, "answer": (label.words or [label.name])[0]} for text in _shown(label)]
-                          for label in labels))  # fmt: skip
-    own = [shot for turn in turns for shot in turn if shot]
-    return prompt.model_copy(update={"examples": [*prompt.examples, *own]}) if own else prompt
-
-
-def _shown(label: Label) -> list[str]:
-    return [*([label.description] if label.description else []), *label.examples]
-
-
-def _rendered(prompt: Prompt, text: str, config: RunConfig[L]) -> Rendered:
-    if not config.model.facts.instructed:
-        return Rendered(row=text)
-    return prompts.render(prompt, text.strip())
+def _check_scored(config: RunConfig[L], choice: Choice) -> None:
+    """Raise UsageError for an option that needs scores, where a server gives labels alone."""
+    options = config.options
+    needing = {"--all-scores": options.all_scores, "--threshold": options.threshold is not None,
+               "--abstain": options.abstain is not None,
+               "--grep with a score": any(sign in (options.grep or "") for sign in "<>")}  # fmt: skip
+    for name, given in needing.items():
+        if given:
+            raise UsageError(f"{name}: the server gives labels without scores (scored_by: {choice.scored_by})",
+                             hint="without it there are labels")  # fmt: skip
 
 
 def _result(
-    record: Record, choices: list[Choice], fit: chunking.Fitted, *, config: RunConfig[L], prior: Mapping[str, float],
-    multi: bool,
+    record: Record, choices: list[Choice], fit: chunking.Fitted, *, config: RunConfig[L],
+    prior: Mapping[str, float] | None, multi: bool,
 ) -> Result:  # fmt: skip
-    tokens = sum(choice.input_tokens for choice in choices)
+    tokens, by = sum(choice.input_tokens for choice in choices), choices[0].scored_by
+    if choices[0].label:
+        return _unscored(record, choices, fit, config=config)
     read = [
-        (_calibration.calibrate(choice.scores, config=config, prior=prior, multi=multi), choice.input_tokens)
+        (dict(choice.scores) if prior is None
+         else _calibration.calibrate(choice.scores, config=config, prior=prior, multi=multi), choice.input_tokens or 1)
         for choice in choices
-    ]
-    scores = {label: sum(found[label] * size for found, size in read) / tokens for label in read[0][0]}
+    ]  # fmt: skip
+    total = sum(size for _, size in read)
+    scores = {label: sum(found[label] * size for found, size in read) / total for label in read[0][0]}
     label = max(scores, key=lambda name: scores[name])
-    fields: dict[str, Any] = {"label": label, "score": scores[label]}
+    fields: dict[str, Any] = {"label": label, "score": scores[label]} | ({"scored_by": by} if by else {})
     threshold = config.options.threshold
     least = threshold if threshold is not None else HELD if multi else 0.0
     if scores[label] < least:
@@ -226,6 +212,14 @@ def _result(
         fields["scores"] = scores
     return Result(record.id, fields, model=config.model.name, input_tokens=tokens, chunks=len(choices),
                   truncated=fit.truncated, record=record)  # fmt: skip
+
+
+def _unscored(record: Record, choices: list[Choice], fit: chunking.Fitted, *, config: RunConfig[L]) -> Result:
+    """The label that most pieces of a text have, the first of them that is as frequent: there is no score."""
+    labels = [choice.label for choice in choices]
+    fields = {"label": max(labels, key=labels.count), "score": None, "scored_by": choices[0].scored_by}
+    return Result(record.id, fields, model=config.model.name, input_tokens=sum(one.input_tokens for one in choices),
+                  chunks=len(choices), truncated=fit.truncated, record=record)  # fmt: skip
 
 
 def task(name: str, *, help: str, options: type[L], answer: Answer[L]) -> Task[L]:

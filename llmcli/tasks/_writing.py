@@ -129,7 +129,7 @@ def complete(model: Model, config: RunConfig[W], rows: Sequence[Row], *, emit: E
 
 def _apart(completion: Completion) -> Completion:
     thought = split(completion.text)
-    return replace(completion, text=thought.answer, thinking=thought.thinking)
+    return replace(completion, text=thought.answer, thinking=thought.thinking or completion.thinking)
 
 
 def result(row: Row, completions: list[Completion], *, config: RunConfig[W]) -> Result:

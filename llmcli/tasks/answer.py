@@ -74,8 +74,8 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     source, options = config.source, config.options
     if source.text is not None and config.origins.get("options.question") == "flag":
         raise UsageError("two questions", hint="give the question as the argument or with --question")
-    if options.free and options.threshold is not None:
-        raise UsageError("--free has no score for --threshold")
+    if options.threshold is not None and (options.free or config.model.source.server is not None):
+        raise UsageError(f"{'--free' if options.free else 'a server'} has no score for --threshold")
     if options.explain and (options.free or not config.model.facts.marks_spans):
         raise UsageError("--explain needs a score, which an answer in the model's own words has not",
                          hint="leave out --free" if options.free else "give a causal --model")  # fmt: skip
@@ -181,9 +181,7 @@ def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config:
     threshold = config.options.threshold
     if sure >= (0.5 if threshold is None else threshold) and span.text:
         start, end = piece.begin + span.start, piece.begin + span.end
-        fields = {"text": record.text[start:end], "score": sure, "start": start + bisect_right(record.shifts, start),
-                  "end": end + bisect_right(record.shifts, end - 1),
-                  "sentence": chunking.around(record.text, start, end)}  # fmt: skip
+        fields = {"text": record.text[start:end], "score": sure} | _placed(record, start, end)
     return Result(record.id, fields, model=config.model.name,
                   input_tokens=sum(span.input_tokens for _, _, span in candidates),
                   chunks=sum(span.chunks for _, _, span in candidates),
@@ -211,14 +209,30 @@ def _free(
     return results
 
 
+def _quoted(text: str, record: Record) -> dict[str, Any]:
+    """Where an answer stands in its text, if it does; one that says that there is none is empty."""
+    bare = text.strip("\"'“”„« ».") if text.strip(".").casefold() != NO_ANSWER else ""
+    start = record.text.find(bare) if bare else -1
+    if start < 0:
+        return {"text": text if bare else ""}
+    return {"text": bare} | _placed(record, start, start + len(bare))
+
+
+def _placed(record: Record, start: int, end: int) -> dict[str, Any]:
+    """Where an answer stands in the file, and in which sentence."""
+    return {"start": start + bisect_right(record.shifts, start), "end": end + bisect_right(record.shifts, end - 1),
+            "sentence": chunking.around(record.text, start, end)}  # fmt: skip
+
+
 def _written(completion: Completion, piece: Piece, record: Record, config: RunConfig[Options]) -> Result:
     """The result of an answer in the model's own words. Raises GenerationError."""
     prompts.check_own(completion.text, source=piece.text, prompt=prompts.of(config))
-    return Result(
-        record.id, NOTHING | {"text": completion.text.strip(), "score": None}, model=config.model.name,
-        input_tokens=completion.input_tokens, output_tokens=completion.output_tokens,
-        finish_reason=completion.finish_reason, truncated=_cut(record, piece), record=record,
-    )  # fmt: skip
+    fields = NOTHING | {"text": completion.text.strip(), "score": None}
+    if not config.options.free and config.model.facts.instructed:
+        fields |= _quoted(fields["text"], record)
+    return Result(record.id, fields, model=config.model.name, input_tokens=completion.input_tokens,
+                  output_tokens=completion.output_tokens, finish_reason=completion.finish_reason,
+                  truncated=_cut(record, piece), record=record)  # fmt: skip
 
 
 TASK = Task(

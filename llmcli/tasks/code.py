@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from llmcli.errors import ROW_ERRORS, InputError, UsageError
+from llmcli.errors import ROW_ERRORS, AnswerError, InputError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
 from llmcli.tasks import _writing
@@ -133,7 +133,10 @@ def _written(model: Model, row: _writing.Row, completions: list[Completion], *, 
         if best.parses is not False:
             break
         drawn = generation.model_copy(update=DRAWN | {"seed": (seed + attempt) % 2**32})
-        again = _checked(model.complete([row.prompt], drawn)[0], row.prompt, lang=lang)
+        try:
+            again = _checked(model.complete([row.prompt], drawn)[0], row.prompt, lang=lang)
+        except AnswerError:
+            break  # there is an answer already
         best = again if again.parses else best
     return best
 

@@ -72,7 +72,8 @@ def _method(config: RunConfig[Options]) -> str:
     options = config.options
     if options.method not in (None, "auto"):
         return str(options.method)
-    return options.auto_method or "extractive" if config.model.facts.instructed else "abstractive"
+    picks = config.model.facts.instructed and not config.model.facts.reads_whole
+    return options.auto_method or "extractive" if picks else "abstractive"
 
 
 def _extractive(model: Model, config: RunConfig[Options], record: Record) -> Result:
@@ -139,7 +140,9 @@ class Draft:
 def _draft(model: Model, config: RunConfig[Options], record: Record) -> Draft:
     # An encoder-decoder's answer has a window of its own.
     answer_room = config.generation.max_new_tokens or 128 if config.model.facts.shared_window else 0
-    budget = min(model.context_window, READ_AT_ONCE) - answer_room - model.size(_prompt("", config))
+    window = model.context_window
+    read = window if config.model.facts.reads_whole else min(window, READ_AT_ONCE)
+    budget = read - answer_room - model.size(_prompt("", config))
     fit = chunking.fit(record.text, budget=budget, on_long=config.settings.on_long or "chunk", model=model)
     return Draft(record, fit, budget, fit.pieces)
 

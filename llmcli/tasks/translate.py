@@ -91,6 +91,8 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     if options.glossary is not None:  # of config.yaml; that of the command line has been read
         given = [*options.term, *_files.terms_of(options.glossary)]
         config = replace(config, options=replace(options, glossary=None, term=given))
+    if config.spread and (options.memory is not None or options.check or options.detect):
+        raise UsageError("--memory, --check and --detect are for one process", hint="leave --shard and --cluster away")
     if options.check and options.against is None:
         raise UsageError("--check needs --against", hint="give --against TRANSLATION")
     if options.against is not None and not options.check:

@@ -42,7 +42,7 @@ def of(config: AnyConfig) -> Prompt:
 
     if config.settings.prompt is None and config.model.facts.instructed:
         raise ConfigError(f"{config.task}: [prompt] must be set")
-    return config.settings.prompt or Prompt()
+    return config.settings.chat_prompt or config.settings.prompt or Prompt()
 
 
 def render(prompt: Prompt, text: str, *, variables: Mapping[str, str] | None = None) -> Rendered:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmcli import tasks
 from llmcli.config.places import Caller
-from llmcli.errors import UsageError, WorkerError
+from llmcli.errors import ModelError, UsageError, WorkerError
 from llmcli.reports import Introduced, say
 from llmcli.run.request import Request
 from llmcli.run.session import Local, Session
+from llmcli.tasks import _packing
 from llmcli.worker import address, connection, protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 from llmcli.worker.remote import Fetching, Remote
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 OPEN = 10.0
 """Seconds that a worker has to say what a command line means; it takes some milliseconds, and this process a second."""
-HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect")
+HERE = ("--help", "-h", "--debug", "--no-worker", "--labels-file", "--glossary", "--check", "--detect", "--requests",
+        "--responses", "--shard", "--cluster")  # fmt: skip
 """Options with which it is parsed here: help is printed here, and a file may be a pipe that this process alone has."""
 NEEDED = ("llmcli.data.readers", "llmcli.data.writer", "llmcli.run.runner")
 """What every answer needs, besides the task."""
@@ -98,7 +100,7 @@ def attach(reply: Reply, report: Introduced) -> Opened:
         reply.channel.close()
         return _fetching(request, report)
     session = _remote(reply, request, report)
-    return Opened(protocol.unpack_run(reply.message["run"]), session)
+    return Opened(_packing.unpack_run(reply.message["run"]), session)
 
 
 def open_session(request: Request, report: Introduced, *, lost: Lost | None = None) -> Opened:
@@ -107,7 +109,7 @@ def open_session(request: Request, report: Introduced, *, lost: Lost | None = No
     Raises the request's own errors (ConfigError, ModelError), wherever they were found.
     """
     mode = _mode(request)
-    if mode == "off":
+    if mode == "off" or _served(request):
         return _local(request, report)
     terminal = sys.stderr is not None and sys.stderr.isatty()
     try:
@@ -122,9 +124,23 @@ def open_session(request: Request, report: Introduced, *, lost: Lost | None = No
         return _local(request, report)
 
 
+def _served(request: Request) -> bool:
+    """Whether a server answers: there is no model to keep warm. Raises the request's own errors."""
+    from llmcli.models import names
+    from llmcli.run import resolve
+
+    if request.options.get("requests") or request.options.get("responses"):
+        return True
+    name = request.settings.get("model") or resolve.chosen_model(tasks.get(request.task))
+    try:
+        return names.find(str(name)).source.server is not None
+    except ModelError:
+        return False  # it is said when the run is resolved
+
+
 def _mode(request: Request) -> str:
-    if request.options.get("debug"):
-        return "off"  # a traceback is wanted: of this process
+    if request.options.get("debug") or request.options.get("cluster"):
+        return "off"  # a traceback is wanted, of this process; or others are to work
     if (wanted := request.options.get("worker")) is not None:
         return "on" if wanted else "off"
     mode = os.environ.get("LLMCLI_WORKER") or "auto"

@@ -19,16 +19,11 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-from llmcli import errors, tasks
-from llmcli.config.options import InputOptions, OutputOptions
-from llmcli.config.run_config import RunOptions
+from llmcli import errors
 from llmcli.errors import LlmcliError
-from llmcli.run.records import Record
 from llmcli.worker import vitals
 
 Message = dict[str, Any]
@@ -128,37 +123,6 @@ class Channel:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
-
-
-def pack_run(run: RunOptions[Any]) -> Message:
-    """What a run reads and writes as JSON values; paths are written as text."""
-    return {"task": run.task, "source": asdict(run.source), "output": asdict(run.output),
-            "options": asdict(run.options), "combine": run.combine,
-            "documents": run.documents}  # fmt: skip
-
-
-def unpack_run(packed: Mapping[str, Any]) -> RunOptions[Any]:
-    """What :func:`pack_run` took apart."""
-    source, output = packed["source"], packed["output"]
-    source["input"] = [Path(path) for path in source["input"]]
-    output["output"] = Path(output["output"]) if output["output"] else None
-    options = tasks.get(packed["task"]).options(**packed["options"])
-    return RunOptions(packed["task"], InputOptions(**source), OutputOptions(**output), options, packed["combine"],
-                      packed["documents"])  # fmt: skip
-
-
-_RECORD = ("id", "text", "line", "where", "fields", "named", "seed", "argument", "shifts", "part")
-
-
-def pack_record(record: Record) -> Message:
-    """A record as JSON values."""
-    return {name: getattr(record, name) for name in _RECORD} | {"path": str(record.path) if record.path else None}
-
-
-def unpack_record(packed: Mapping[str, Any]) -> Record:
-    """The record that :func:`pack_record` took apart."""
-    path, values = packed["path"], {name: packed[name] for name in _RECORD}
-    return Record(**values | {"shifts": tuple(values["shifts"])}, path=Path(path) if path else None)
 
 
 def pack_error(error: LlmcliError) -> Message:

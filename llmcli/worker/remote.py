@@ -9,6 +9,7 @@ from llmcli.errors import WorkerError
 from llmcli.run import records
 from llmcli.run.records import Record, Result
 from llmcli.run.session import Local, Session
+from llmcli.tasks import _packing
 from llmcli.worker import protocol
 from llmcli.worker.protocol import Broken, Channel, Message
 
@@ -59,7 +60,7 @@ class Remote:
         return self._local.answer(records, emit=emit)
 
     def _ask(self, rows: Sequence[Record], emit: Emit | None, spoken: list[str]) -> list[Result]:
-        packed = [protocol.pack_record(row) for row in rows]
+        packed = [_packing.pack_record(row) for row in rows]
         self._channel.send({"kind": "answer", "records": packed, "stream": emit is not None})
         while (message := self._channel.receive())["kind"] != "results":
             if message["kind"] == "error":

@@ -22,6 +22,7 @@ from llmcli.run.request import Request
 from llmcli.run.resolve import resolve
 from llmcli.run.session import Local
 from llmcli.run.task import Task
+from llmcli.tasks import _packing
 from llmcli.worker import memory, protocol
 from llmcli.worker.protocol import Message
 from llmcli.worker.resident import Resident
@@ -61,6 +62,8 @@ class Sessions:
                 return None, {"kind": "unread"}
             try:
                 run = _run(request)
+                if run.model.source.server is not None:
+                    return None, {"kind": "unread"}  # the client asks it, with its own keys
             except ModelError as error:
                 if error.code not in ABSENT:
                     raise
@@ -72,7 +75,7 @@ class Sessions:
             except ModelError as error:
                 fingerprint = protocol.pack_error(error)  # who asks for it will know
         local = session.local
-        return session, {"kind": "ready", "run": protocol.pack_run(run), "request": asdict(request),
+        return session, {"kind": "ready", "run": _packing.pack_run(run), "request": asdict(request),
                          "model": local.model, "window": local.window, "seed": local.seed,
                          "fingerprint": fingerprint, "introduction": store.introduction(run.model)}  # fmt: skip
 
@@ -89,7 +92,7 @@ class Sessions:
         """The results of an ``answer`` message. Raises Cancelled."""
         self._cancelled = session.cancelled
         self._check()
-        rows = [protocol.unpack_record(packed) for packed in message["records"]]
+        rows = [_packing.unpack_record(packed) for packed in message["records"]]
         with places.serving(session.caller):
             return session.local.answer(rows, emit=emit if message["stream"] else None)
 
@@ -125,7 +128,7 @@ def _run(request: Request) -> AnyConfig:
     """The run of a request, whose model is in the store. Raises ModelError where it is not."""
     settings = {**request.settings, "options": {**request.options, "offline": True}}
     run = _absolute(resolve(tasks.get(request.task), settings))
-    if not store.here(run.model):
+    if run.model.source.server is None and not store.here(run.model):
         raise ModelError(f"{run.model.name} is not in the store", code=store.ABSENT)
     return run
 

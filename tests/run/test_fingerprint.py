@@ -21,6 +21,7 @@ CHANGED: dict[str, Any] = {
     "settings.plain": True,
     "settings.on_long": "error",
     "settings.prompt": Prompt(instruction="Be brief."),
+    "settings.chat_prompt": Prompt(style="chat"),
     "settings.hypothesis": "It is {label}.",
     "settings.labels": [Label(name="a"), Label(name="b")],
     "settings.label_temperature": 2.5,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from llmcli import tasks
-from llmcli.config.options import GenerationOptions
+from llmcli.config.generation_options import GenerationOptions
 from llmcli.config.schemas import Generation
 from llmcli.run.request import groups
 
@@ -65,7 +65,7 @@ def test_by_flags_and_by_config_yaml(cli, fake, tmp_path: Path, monkeypatch, nam
     fake.prompts.clear()
     configure(tmp_path, task, options=options)
     assert cli(task, stdin=stdin) == by_flags
-    assert fake.prompts == asked[len(asked) - len(fake.prompts) :]  # a prompt's own preference is measured once
+    assert fake.prompts == asked[: len(fake.prompts)]  # a prompt's own preference is measured once
     assert {path.name: path.read_bytes() for path in tmp_path.glob("u.*")} == files
     assert by_flags.out or by_flags.err or by_flags.code == 1
 

@@ -109,12 +109,12 @@ def test_an_input_is_never_the_file_of_unsure_rows(cli, fake, tmp_path: Path):
 def test_a_zero_shot_models_hypotheses_name_the_labels():
     from llmcli import tasks
     from llmcli.run import resolve
-    from llmcli.tasks import _labelling
+    from llmcli.tasks import _label_prompts
 
     flags = {"labels": [{"name": "late", "words": ["slow"], "description": "It took long."}, {"name": "fine"}]}
     run = resolve.resolve(tasks.get("classify"), flags)
     model = run.model.model_copy(update={"pipeline": "zero-shot"})
-    found = _labelling._words(replace(run, model=model))
+    found = _label_prompts.words(replace(run, model=model))
     assert found == {"late": ["This example is late.", "It took long."], "fine": ["This example is fine."]}
 
 

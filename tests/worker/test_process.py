@@ -21,6 +21,7 @@ from llmcli.config.options import InputOptions, OutputOptions
 from llmcli.config.run_config import RunOptions
 from llmcli.errors import WorkerError
 from llmcli.run.records import Record
+from llmcli.tasks import _packing
 from llmcli.worker import address, client, connection, control, protocol
 from tests.support import Done, workers
 from tests.support.fake import FakeModel
@@ -41,7 +42,7 @@ def opened(task: str = "sentiment", **flags: Any) -> protocol.Channel:
 
 
 def answer(channel: protocol.Channel, *texts: str) -> None:
-    rows = [protocol.pack_record(Record(id=number, text=text)) for number, text in enumerate(texts)]
+    rows = [_packing.pack_record(Record(id=number, text=text)) for number, text in enumerate(texts)]
     channel.send({"kind": "answer", "records": rows, "stream": False})
 
 
@@ -192,16 +193,16 @@ def test_clients_that_hang(place: Path):
 def test_records_survive_the_wire():
     record = Record(id="a", text="x\u2028\n", line=3, where="in:3", path=Path("in"), named=True, seed=5,
                     fields={"q": "\ud800", "n": float("inf"), "list": [1, {"a": None}]})  # fmt: skip
-    raw = protocol.encode({"kind": "answer", "records": [protocol.pack_record(record)]})
-    assert protocol.unpack_record(protocol.decode(raw[4:])["records"][0]) == record
+    raw = protocol.encode({"kind": "answer", "records": [_packing.pack_record(record)]})
+    assert _packing.unpack_record(protocol.decode(raw[4:])["records"][0]) == record
 
 
 def test_runs_survive_the_wire():
     source = InputOptions(text="a\udcff", input=[Path("x")], format="lines")
     output = OutputOptions(output=Path("out.jsonl"), resume=True, max_errors=3)
     run = RunOptions("sentiment", source, output, tasks.get("sentiment").options(grep="a>0.5"))
-    raw = protocol.encode({"kind": "ready", "run": protocol.pack_run(run)})
-    assert protocol.unpack_run(protocol.decode(raw[4:])["run"]) == run
+    raw = protocol.encode({"kind": "ready", "run": _packing.pack_run(run)})
+    assert _packing.unpack_run(protocol.decode(raw[4:])["run"]) == run
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_what_only_the_client_can_read_it_parses(place: Path, arguments: list[st
     asked = client.ask(arguments)
     assert isinstance(asked, client.Reply) != here
     if isinstance(asked, client.Reply):
-        run = protocol.unpack_run(asked.message["run"])
+        run = _packing.unpack_run(asked.message["run"])
         assert (run.task, run.source.text) == ("sentiment", "good")
         asked.channel.close()
 

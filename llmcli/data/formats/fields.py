@@ -32,7 +32,7 @@ class Pick:
         self._ids = IDS if run.source.id_field is None else tuple(filter(None, [run.source.id_field]))
         self._unique = bool(run.source.id_field)
         self._quiet = run.output.quiet
-        self._seen: Seen | None = Seen()
+        self._seen = Seen() if self._unique or not self._quiet else None
 
     def __call__(self, empty: Record, fields: Mapping[str, Any]) -> Record:
         """The record of a row, or its error record."""

@@ -1,0 +1,1 @@
+"""The same run over many processes and machines: shards, what puts them together, and Ray."""

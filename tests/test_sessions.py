@@ -1,0 +1,38 @@
+"""Sessions of README and the cookbook: each command prints what stands below it, on the embedded models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, sessions
+from tests.support.console import alike
+from tests.support.sessions import Session
+
+PAGES = [ROOT / "README.md", ROOT / "docs" / "cookbook.md"]
+SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
+
+
+@pytest.fixture(scope="module")
+def shell(real: Path) -> Iterator[dict[str, str]]:
+    with sessions.shell(real) as environment:
+        yield environment
+
+
+def shown() -> list[tuple[str, Session]]:
+    return [(f"{page.stem}: {session.title}", session) for page in PAGES for session in sessions.sessions(page)]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "session"), shown(), ids=[name for name, _ in shown()])
+def test_a_session_is_what_is_printed(shell: dict[str, str], tmp_path: Path, name: str, session: Session):
+    for step, printed in zip(session.steps, sessions.run(session, tmp_path / "work", shell), strict=True):
+        assert alike(SECONDS.sub("0 s", printed.output), SECONDS.sub("0 s", step.output)), printed
+
+
+def test_the_cookbook_has_recipes_for_all():
+    titles = {session.title for session in sessions.sessions(PAGES[1])}
+    assert len(titles) >= 25
