@@ -13,6 +13,8 @@ from functools import cached_property
 from llmcli.text.documents.segments import Span
 from llmcli.text.protected import Kind, Mark
 
+LATIN = "\u1fff"
+"""The last letter of alphabets; of the scripts behind, one character can be a word."""
 LETTERS = "XYZQ"
 """A noun is shown as one of these and its number, which models carry over as they do names."""
 ALIKE = 0.75
@@ -72,8 +74,9 @@ class Sentence:
 
     @property
     def has_words(self) -> bool:
-        """Whether there is a word besides its marks."""
-        return any(character.isalpha() for character in self.shown(Style.BARE, nouns=False))
+        """Whether there is a word besides its marks. A letter alone counts something: ``(a)``."""
+        letters = [character for character in self.shown(Style.BARE, nouns=False) if character.isalpha()]
+        return len(letters) > 1 or any(letter > LATIN for letter in letters)
 
     def whole(self, text: str) -> str:
         """A translation with what stands around it."""

@@ -45,6 +45,8 @@ def test_translate_takes_another_beam_or_leaves_it(cli, fake, monkeypatch, beams
         "$ ls -la",
         "lese_datei() --x=y",
         'href="x">',
+        "(a)",
+        "§ 4 b",
     ],
 )
 def test_a_line_without_a_word_goes_out_as_it_came(cli, fake, line: str):
