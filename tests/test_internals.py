@@ -51,6 +51,21 @@ def typer_parameters() -> Any:
     return typer.main.get_command(app).params[0].name == "x"
 
 
+def typer_help() -> Any:
+    """cli/quick_help.py gives the help option a value."""
+    import typer.core
+
+    return typer.core.TyperGroup.get_help_option
+
+
+def recorded_attention() -> Any:
+    """inspecting/recording.py listens to a model's own eager attention."""
+    from transformers.masking_utils import eager_mask
+    from transformers.models.llama.modeling_llama import eager_attention_forward
+
+    return eager_mask and eager_attention_forward
+
+
 def shared_layers() -> Any:
     """pipelines/fast/attention.py extends a layer of the cache, and registers attention and its mask."""
     from transformers import AttentionInterface, AttentionMaskInterface
@@ -68,7 +83,8 @@ def int8_kernel() -> Any:
     return torch._weight_int8pack_mm
 
 
-INTERNALS = [gguf_reader, gguf_loading, hub_hooks, typer_errors, typer_parameters, shared_layers, int8_kernel]
+INTERNALS = [gguf_reader, gguf_loading, hub_hooks, typer_errors, typer_parameters, typer_help, recorded_attention,
+             shared_layers, int8_kernel]  # fmt: skip
 
 
 @pytest.mark.parametrize("internal", INTERNALS, ids=lambda internal: internal.__name__)

@@ -12,6 +12,7 @@ import typer
 
 from llmcli import __version__, tasks
 from llmcli.cli.flatten import flatten
+from llmcli.cli.quick_help import Group
 from llmcli.errors import UsageError
 from llmcli.run.request import Request, groups, request
 
@@ -73,6 +74,8 @@ GROUPS = {
     "train": ("llmcli.cli.train", "Train a model on labelled rows."),
     "evaluate": ("llmcli.cli.evaluate", "Score a model on labelled rows."),
     "compare": ("llmcli.cli.compare", "Compare models on labelled rows."),
+    "audit": ("llmcli.cli.audit", "Change names or words of your rows: which labels change?"),
+    "inspect": ("llmcli.cli.inspect", "Look inside a model: tokens, probabilities, attention, layers, embeddings."),
     "models": ("llmcli.cli.models", "List, fetch, check and name models."),
     "config": ("llmcli.cli.config", "Show the configuration."),
     "worker": ("llmcli.cli.worker", "Keep models loaded between commands."),
@@ -86,8 +89,13 @@ COMMANDS = {"merge": "Make one file of what shards have answered."}
 @cache
 def application(first: str = "") -> typer.Typer:
     """The commands of the command line; where its ``first`` word is a task, that task alone, which is quicker."""
+    names = tasks.names()
+    alone = [name for name in names if name == first]
     app = typer.Typer(
         name="llmcli",
+        cls=Group,
+        # Of a group's command the root has no values to read: Typer would import pydantic for its help.
+        add_completion=first not in GROUPS or "_LLMCLI_COMPLETE" in os.environ,
         help="Language models on text: a Unix filter over Hugging Face checkpoints.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -96,8 +104,6 @@ def application(first: str = "") -> typer.Typer:
         epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
     )
     app.callback()(_root)
-    names = tasks.names()
-    alone = [name for name in names if name == first]
     complete = bool(alone) or first == "--" or "_LLMCLI_COMPLETE" in os.environ
     for name in alone or names:
         task = tasks.get(name)

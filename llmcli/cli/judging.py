@@ -31,7 +31,7 @@ TASKS = ("answer", "classify", "generate", "sentiment", "summarize", "translate"
 LEFT_OUT = frozenset({
     "text", "input", "output", "merge", "resume", "retry_failed", "max_errors", "grep", "abstain", "unsure", "lines",
     "num_return_sequences", "no_stream", "show_thinking", "pattern", "all_scores", "multi",
-    "requests", "responses", "shard", "cluster", "actors", "actor_cpus", "actor_gpus",
+    "explain", "cost", "requests", "responses", "shard", "cluster", "actors", "actor_cpus", "actor_gpus",
 })  # fmt: skip
 """Options of the tasks that mean nothing here."""
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from typing import Any, NoReturn
 
-    from llmcli.cli.progress import Preparing
+    from llmcli.cli.cost import Cost, Meter
+    from llmcli.cli.progress import Preparing, Rows
     from llmcli.config.run_config import RunOptions
     from llmcli.errors import LlmcliError
     from llmcli.run.journal import Journal
@@ -148,6 +149,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
 
     from llmcli import tasks
     from llmcli.cli import progress, totals
+    from llmcli.cli.cost import Meter
     from llmcli.data import inputs, readers, targets
     from llmcli.data.writer import Writer
     from llmcli.errors import InputError
@@ -165,6 +167,7 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
             from llmcli.cli import clustered
 
             return clustered.execute(run, opened.session, report)
+        meter = Meter() if output.cost else None
         aside = targets.aside(run, task)
         files = inputs.listed(run, aside=aside)
         targets.check(run, files, aside=aside)
@@ -193,12 +196,19 @@ def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, 
             else:  # its pieces are not what is shown
                 results = assembly.join(rows.passing(answer(assembly.split(records))), emit=emit)
             for result in task.select(run, totals.counted(run, results, rows)):
+                if meter is not None and not run.batch:
+                    result.fields["cost"] = _spent(meter, rows, session).as_json()
                 writer.write(result)
             if not rows.rows and not shard:
                 raise InputError("the input is empty", code="empty")
         if journal is not None:
             journal.complete(keep=run.batch)
-    return totals.closed(run, rows, writer)
+    return totals.closed(run, rows, writer, _spent(meter, rows, session) if meter else None)
+
+
+def _spent(meter: Meter, rows: Rows, session: Session) -> Cost:
+    meter.input_tokens, meter.output_tokens = rows.input_tokens, rows.output_tokens
+    return meter.cost(pid=session.pid)
 
 
 def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journal | None:

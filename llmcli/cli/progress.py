@@ -143,7 +143,8 @@ class Rows:
         self._start = self._said = self._since = time.monotonic()
         self._rate = Rate(self._start)
         self._read, self._working = 0, False
-        self.rows = self.failed = self.failed_anew = self.unsound = self.pieces = self.tokens = 0
+        self.rows = self.failed = self.failed_anew = self.unsound = self.pieces = 0
+        self.input_tokens = self.output_tokens = 0
 
     def __enter__(self) -> Rows:
         self._report.work, self._report.heard = self.text, self._tell
@@ -176,7 +177,8 @@ class Rows:
         self.failed += result.error is not None
         self.unsound += result.unsound
         self.failed_anew += result.error is not None and not result.resumed
-        self.tokens += result.input_tokens + result.output_tokens
+        self.input_tokens += result.input_tokens
+        self.output_tokens += result.output_tokens
         if result.resumed:
             self._rate.begin(now)
         else:
@@ -215,7 +217,8 @@ class Rows:
     def summary(self, target: object) -> str:
         """What was done, at the end."""
         ok, seconds = self.rows - self.failed, time.monotonic() - self._start
-        return f"{ok:,} rows ok, {self.failed:,} failed, {self.tokens:,} tokens, {clock(seconds)}: {target}"
+        tokens = self.input_tokens + self.output_tokens
+        return f"{ok:,} rows ok, {self.failed:,} failed, {tokens:,} tokens, {clock(seconds)}: {target}"
 
     def saved(self) -> str:
         """What an interrupted run leaves in its journal, in words; empty where that is nothing."""

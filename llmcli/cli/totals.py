@@ -10,6 +10,7 @@ from llmcli.errors import RowsFailed, shown
 from llmcli.reports import say
 
 if TYPE_CHECKING:
+    from llmcli.cli.cost import Cost
     from llmcli.cli.progress import Rows
     from llmcli.config.run_config import RunOptions
     from llmcli.data.writer import Writer
@@ -30,11 +31,13 @@ def counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iter
                          hint="--resume goes on" if run.journal else "")  # fmt: skip
 
 
-def closed(run: RunOptions[Any], rows: Rows, writer: Writer) -> int:
+def closed(run: RunOptions[Any], rows: Rows, writer: Writer, cost: Cost | None = None) -> int:
     """Say what was done, and give the exit code. Raises RowsFailed where rows failed."""
     output = run.output
     if run.batch and not output.quiet and (output.output or (sys.stderr is not None and sys.stderr.isatty())):
         say(f"llmcli: {rows.summary(shown(output.output) if output.output else 'standard output')}")
+    if cost is not None and not output.quiet:
+        say(f"llmcli: {cost.line()}")
     if writer.set_aside and writer.aside and not output.quiet:
         say(f"llmcli: {writer.set_aside} unsure rows in {shown(writer.aside)}")
     if rows.failed:

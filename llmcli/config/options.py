@@ -142,6 +142,12 @@ class OutputOptions:
     quiet: Annotated[bool, Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=OUTPUT)] = (
         False
     )
+    cost: Annotated[
+        bool,
+        Option("--cost", help="Say on stderr what it cost: tokens, seconds, peak memory, and energy where the "
+               "machine's counters can be read. With --json a single text's object has it too.",
+               rich_help_panel=OUTPUT),
+    ] = False  # fmt: skip
     verbose: Annotated[
         bool,
         Option("--verbose", "-v", help="Say on stderr which model answers: in which process, from which folder, on "

@@ -11,10 +11,12 @@ from typing import Any, Self
 from llmcli.config.run_config import ARRAY, RunOptions
 from llmcli.data import rendering, sinks, targets
 from llmcli.data.array import Array
+from llmcli.data.picture import Picture
 from llmcli.errors import one_line
 from llmcli.reports import RowErrors, plain, say
 from llmcli.run.records import Result
 from llmcli.run.task import Routes, Task
+from llmcli.text.painted import ansi
 
 
 class Writer:
@@ -28,9 +30,11 @@ class Writer:
         self._run, self._task = run, task
         self._routes = task.routes(run)
         target = run.output.output
-        self._out: _Output | Array
+        self._out: _Output | Array | Picture
         if target is not None and target.suffix.lower() == ARRAY:
             self._out = Array(run, task, target)
+        elif target is not None and target.suffix.lower() == ".svg" and task.draws(run.options):
+            self._out = Picture(run, task, target)
         else:
             self._out = _Output(run, task, target, routes=self._routes)
         aside = self.aside = targets.aside(run, task)
@@ -151,9 +155,12 @@ class _Output:
         return plain(content) if self.sink.terminal else content
 
     def _context(self, result: Result) -> str:
-        """What stands around an answer, dimmed, for people."""
-        bare = result.error or not self.sink.terminal or self.format != "text"
-        context = "" if bare else self._task.context(result)
+        """What stands around an answer, dimmed or in colours, for people."""
+        if result.error or not self.sink.terminal or self.format != "text":
+            return ""
+        if spans := self._task.painted(result):
+            return f"\n{ansi(spans)}"
+        context = self._task.context(result)
         return f"\n\x1b[2m{self._clean(context)}\x1b[0m" if context and not os.environ.get("NO_COLOR") else ""
 
     def emit(self, piece: str) -> None:

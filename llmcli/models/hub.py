@@ -15,7 +15,7 @@ from typing import Any
 
 from llmcli.config.model_config import HubSource
 from llmcli.errors import LlmcliError, ModelError, OutputError
-from llmcli.models import checking, foreign, manifest, transfer
+from llmcli.models import checking, foreign, manifest, refusals, transfer
 from llmcli.reports import Report, human
 
 NEEDED = ("config.json", "generation_config.json", checking.POOLING, *checking.TOKENIZER)
@@ -115,7 +115,9 @@ def describe(source: HubSource, folder: Path) -> dict[str, str]:
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     licence = next((tag.partition(":")[2] for tag in info.tags or [] if tag.startswith("license:")), "")
     size = human(sum(sizes[name] for name in small + weights))
-    return {"repo": source.repo, "revision": source.revision, "commit": commit, "license": licence, "size": size}
+    left = ", ".join(refusals.refused([*sizes]))
+    return {"repo": source.repo, "revision": source.revision, "commit": commit, "license": licence, "size": size,
+            "refused": left}  # fmt: skip
 
 
 def _download(repo: str, folder: Path, commit: str, sizes: dict[str, int]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from llmcli.config import places
 from llmcli.config.model_config import HubSource, ModelConfig, Source
 from llmcli.errors import ModelError
-from llmcli.models import describing, manifest, names, pairs, store
+from llmcli.models import describing, manifest, names, pairs, refusals, small_files, store
 from llmcli.reports import human
 from llmcli.text import languages
 
@@ -50,6 +50,7 @@ def details(model: ModelConfig) -> dict[str, Any]:
     facts = (manifest.read(folder) if folder else None) or {}
     values = model.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     return values | {"pipeline": model.pipeline, "kind": kind(model), "origin": origin(model.source),
+                     "instruct": model.chat if model.pipeline == "causal" else None, "refused": _refused(model, folder),
                      "folder": str(folder) if folder else None, "commit": facts.get("commit"),
                      "disk": _disk(model.source, folder)}  # fmt: skip
 
@@ -67,6 +68,7 @@ def described(model: ModelConfig) -> dict[str, str]:
         "tasks": model.abilities.removeprefix("do "),
         "languages": "not told" if not model.targets else read if read == written else f"{read} to {written}",
         "licence": f"{licence.name} {licence.url} {licence.notice}".rstrip() if licence else "not told",
+        "refused": _said(values["refused"]),
         "trained on": model.base,
         "origin": values["origin"],
         "commit": values["commit"] or "",
@@ -74,6 +76,21 @@ def described(model: ModelConfig) -> dict[str, str]:
         "size on disk": "" if model.source.server is not None else here,
     }
     return {name: line for name, line in lines.items() if line}
+
+
+def _refused(model: ModelConfig, folder: Path | None) -> list[str] | None:
+    """Files that may hold code, and are not read; None where it is not known which there are."""
+    hub = model.source.hub
+    facts = (manifest.read(small_files.folder(hub)) if hub is not None else None) or {}
+    if "refused" in facts:
+        return [name for name in str(facts["refused"]).split(", ") if name]
+    return refusals.of_folder(folder) if folder is not None and folder.is_dir() and hub is None else None
+
+
+def _said(refused: list[str] | None) -> str:
+    if refused is None:
+        return "not known"
+    return f"{', '.join(refused)}: never read, never run" if refused else "nothing: no pickle, no code of its author"
 
 
 def kind(model: ModelConfig) -> str:

@@ -177,6 +177,14 @@ class Seq2SeqModel(HeadModel):
             tokenizer.src_lang = source
         return tuple(self.encoder.sequence(text)), int(tokenizer.convert_tokens_to_ids(self._code(prompt.target)))
 
+    def written(self, text: str, *, target: str = "") -> list[int]:
+        """Token ids of a text that it writes; one in a ``target`` language begins with that language's token."""
+        tokenizer = self.encoder.tokenizer
+        if target and hasattr(tokenizer, "tgt_lang") and not hasattr(tokenizer, "supported_language_codes"):
+            tokenizer.tgt_lang = self._code(target).strip("_")
+        found = self.encoder.tokens("", text_target=self.encoder.inert(text), split_special_tokens=True)["labels"]
+        return [int(token) for token in found]
+
     def _marian(self, text: str, target: str) -> tuple[int, ...]:
         """Marian with several targets reads the target's token first; a text cannot name it: a space keeps it text."""
         ids = self.encoder.sequence(f" {text}" if text.startswith(">>") else text)

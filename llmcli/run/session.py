@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +48,10 @@ class Session(Protocol):
     def fingerprint(self) -> Mapping[str, str]:
         """What decides the answers, by name."""
 
+    @property
+    def pid(self) -> int:
+        """The process that works; 0 where the system does not tell."""
+
     def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
         """One result a record, in order. ``emit`` hears the text of a lone record as it is made."""
 
@@ -68,6 +73,11 @@ class Local:
         self._task = task
         self._report, self._load = report or reports.unheard, load
         self._loaded: Model | None = None
+
+    @property
+    def pid(self) -> int:
+        """See Session."""
+        return os.getpid()
 
     @property
     def window(self) -> int:

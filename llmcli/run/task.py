@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from llmcli.run.records import Record, Result
+from llmcli.text.painted import Span
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import RunConfig, RunOptions
@@ -91,6 +92,10 @@ def _nothing(result: Result) -> str:
     return ""
 
 
+def _unpainted(result: Result) -> Sequence[Span]:
+    return ()
+
+
 def _text(result: Result, options: Any) -> str:
     return str(result.fields["text"])
 
@@ -137,6 +142,10 @@ class Task(Generic[OptionsT]):
     """What text mode prints of a result."""
     context: Callable[[Result], str] = _nothing
     """What a terminal shows besides, dimmed."""
+    painted: Callable[[Result], Sequence[Span]] = _unpainted
+    """What a terminal shows below a result in colours, and a picture draws."""
+    draws: Callable[[OptionsT], bool] = _silent
+    """Whether ``-o NAME.svg`` is a picture of what is painted."""
     streams: Callable[[OptionsT], bool] = _silent
     """Whether the pieces of a lone answer may be printed as they come."""
     one_line: bool = False

@@ -12,7 +12,7 @@ from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Answer, Routes, Task
-from llmcli.tasks import _calibration, _label_prompts
+from llmcli.tasks import _calibration, _explaining, _label_prompts
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
@@ -44,6 +44,11 @@ class Options:
         Option(min=0.0, max=1.0, help="Say 'uncertain' where the best label's score is lower.",
                rich_help_panel="Labels", show_default=False),
     ] = None  # fmt: skip
+    explain: Annotated[
+        bool,
+        Option("--explain", help="Say which words (of a long text: sentences) the score hangs on: each is left out in "
+               "turn, so it takes as many texts. With -o NAME.svg a picture.", rich_help_panel="Labels"),
+    ] = False  # fmt: skip
     grep: Annotated[
         str | None,
         Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
@@ -69,6 +74,8 @@ def prepare(config: RunConfig[L]) -> RunConfig[L]:
     options, output = config.options, config.output.output
     if options.grep is not None:
         grep.parse(options.grep)  # refused before the model is loaded
+    if options.explain and config.model.source.server is not None:
+        raise UsageError("--explain needs scores, which a server does not give", hint="give another --model")
     labels = [label.name for label in config.settings.labels or []]
     if repeated := {name for name in labels if labels.count(name) > 1}:
         raise UsageError(f"a label is given twice: {min(repeated)}")
@@ -111,7 +118,7 @@ def text(result: Result, options: L) -> str:
     held = result.fields.get("labels") or {result.fields["label"]: result.fields["score"]}
     scores = [f"{label}={score:.4f}" for label, score in result.fields.get("scores", {}).items()]
     sure = ",".join("-" if score is None else f"{score:.4f}" for score in held.values())
-    return "\t".join([",".join(held), sure, *scores])
+    return "\t".join([",".join(held), sure, *scores, *_explaining.line(result)])
 
 
 def answer(
@@ -218,7 +225,8 @@ def _unscored(record: Record, choices: list[Choice], fit: chunking.Fitted, *, co
 def task(name: str, *, help: str, options: type[L], answer: Answer[L]) -> Task[L]:
     """A task that puts labels on texts."""
     return Task(
-        name=name, help=help, options=options, answer=answer, prepare=prepare, routes=routes, text=text,
-        fields=("label", "score"), optional={"all_scores": "scores", "multi": "labels"}, window=128, writes=False,
-        labels=True, one_line=True,
+        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=("label", "score"),
+        answer=_explaining.of_labels(answer),
+        optional={"all_scores": "scores", "multi": "labels", "explain": "explanation"}, window=128, writes=False,
+        labels=True, one_line=True, painted=_explaining.painted, draws=_explaining.draws,
     )  # fmt: skip

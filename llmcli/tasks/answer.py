@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from llmcli.errors import ROW_ERRORS, InputError, UsageError
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
+from llmcli.tasks import _explaining
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
 
@@ -46,6 +47,11 @@ class Options:
         bool, Option("--free", help="Answer in the model's own words, which may be wrong or not in the text.",
                      rich_help_panel="Question")
     ] = False  # fmt: skip
+    explain: Annotated[
+        bool,
+        Option("--explain", help="Say which sentences the answer hangs on: each is left out in turn, so it takes as "
+               "many texts. With -o NAME.svg a picture.", rich_help_panel="Question"),
+    ] = False  # fmt: skip
     threshold: Annotated[
         float | None,
         Option(min=0.0, max=1.0, help="Say that there is no answer where the score is lower.",
@@ -70,6 +76,9 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
         raise UsageError("two questions", hint="give the question as the argument or with --question")
     if options.threshold is not None and (options.free or config.model.source.server is not None):
         raise UsageError(f"{'--free' if options.free else 'a server'} has no score for --threshold")
+    if options.explain and (options.free or not config.model.facts.marks_spans):
+        raise UsageError("--explain needs a score, which an answer in the model's own words has not",
+                         hint="leave out --free" if options.free else "give a causal --model")  # fmt: skip
     question = source.text if source.text is not None else options.question
     if question is None and config.format in ASKS_BY_TEXT:
         raise UsageError("no question", hint='llmcli answer "QUESTION" < FILE')
@@ -79,7 +88,7 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
 
 def text(result: Result, options: Options) -> str:
     """The answer, or that there is none."""
-    return str(result.fields["text"]) or NO_ANSWER
+    return "\t".join([str(result.fields["text"]) or NO_ANSWER, *_explaining.line(result)])
 
 
 def context(result: Result) -> str:
@@ -238,9 +247,12 @@ TASK = Task(
     Example: llmcli answer -i questions.jsonl --json
     """,
     options=Options,
-    answer=answer,
+    answer=_explaining.of_spans(answer),
     prepare=prepare,
     fields=("text", "score", "start", "end", "sentence"),
+    optional={"explain": "explanation"},
+    painted=_explaining.painted,
+    draws=_explaining.draws,
     row_fields=("question",),
     window=16,
     text=text,

@@ -40,6 +40,11 @@ class Remote:
             raise protocol.unpack_error(found)
         return found
 
+    @property
+    def pid(self) -> int:
+        """See Session."""
+        return self._channel.pid if self._local is None else self._local.pid
+
     def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
         """See Session."""
         if self._local is None:
@@ -98,6 +103,11 @@ class Fetching:
     def fingerprint(self) -> Mapping[str, str]:
         """See Session."""
         return self._local.fingerprint
+
+    @property
+    def pid(self) -> int:
+        """See Session."""
+        return (self._session or self._local).pid
 
     def answer(self, records: Sequence[Record], *, emit: Emit | None = None) -> list[Result]:
         """See Session."""

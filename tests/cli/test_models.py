@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -205,3 +206,16 @@ def test_resume_after_the_run_that_fetched_the_model(process, hub: Hub, tmp_path
         first = process(*command, **places)
         again = process(*command, "--resume", "--retry-failed", **places)
         assert (first.returncode, again.returncode) == (5, 5), again.stderr
+
+
+def test_show_tells_what_is_never_read(cli, tiny_causal: Path, tmp_path: Path):
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny_causal, folder)
+    told = json.loads(cli("models", "show", str(folder), "--json").out)
+    assert (told["refused"], told["instruct"]) == ([], False)
+    (folder / "optimizer.pt").write_bytes(b"\x80")
+    (folder / "modeling_mine.py").write_text("print('never')")
+    told = json.loads(cli("models", "show", str(folder), "--json").out)
+    assert told["refused"] == ["optimizer.pt (a pickle)", "modeling_mine.py (code of its author)"]
+    out = cli("models", "show", str(folder)).out
+    assert "refused: optimizer.pt (a pickle), modeling_mine.py (code of its author): never read, never run\n" in out

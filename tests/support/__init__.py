@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WINGS = ["cli", "api", "worker", "cluster", "train", "evaluate", "tasks", "data", "run", "remote", "pipelines",
-         "models", "text",
-         "config", "reports", "errors"]  # fmt: skip
+WINGS = ["cli", "api", "worker", "cluster", "train", "evaluate", "inspecting", "tasks", "data", "run", "remote",
+         "pipelines", "models", "text", "config", "reports", "errors"]  # fmt: skip
 """The wings of the package, from the roof to the ground."""
 
 
