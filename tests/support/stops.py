@@ -59,6 +59,6 @@ def patch(stops: Stops) -> None:
         leave(self, kind, *rest)
 
     leave, Writer.__exit__ = Writer.__exit__, close  # type: ignore[method-assign, assignment]
-    session._loader = lambda: load
+    session._loader = lambda config: load
     status.DELAY = status.PERIOD = 0.01
     signals.GRACE = float(os.environ.get("GRACE", signals.GRACE))
