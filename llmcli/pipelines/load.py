@@ -76,13 +76,11 @@ def _load(folder: Path, config: AnyConfig, report: Report, watch: Callable[[Any]
 
 
 def _examined(folder: Path, config: AnyConfig, report: Report) -> Checkpoint:
-    """What the checkpoint's files say; rounded weights stand for those that were let go."""
-    stored, weights = _stored(folder, config), None
-    if stored is not None and originals.missing(stored):
-        weights = originals.rounded(stored)
-        if weights is None:
-            originals.complete(config.model, stored, report=report)
-    return loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle), weights=weights)
+    """What the checkpoint's files say. Where no weights at all are left, they are made again."""
+    stored = _stored(folder, config)
+    if stored is not None and originals.missing(stored) and originals.rounded(stored) is None:
+        store.complete(config.model, stored, report=report)
+    return loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle))
 
 
 def _made(
@@ -101,7 +99,7 @@ def _made(
     model = _restored(config, form, stored, weights)
     if model is None:
         if stored is not None and originals.missing(stored):
-            originals.complete(config.model, stored, report=report)
+            store.complete(config.model, stored, report=report)
             found = _examined(folder, config, report)
         model = _module(folder, config, found, form, stored=stored, weights=weights)
     if watch is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from rich.cells import cell_len
-
 from llmcli.text.painted import Colour, Span
 
 LETTER, LINE, MARGIN, WIDTH = 8, 24, 16, 860
@@ -49,6 +47,8 @@ def card(parts: Iterable[str], *, width: float, height: float) -> str:
 
 def length(content: str) -> int:
     """The width of a text in pixels, where wide characters take two places."""
+    from rich.cells import cell_len
+
     return cell_len(content) * LETTER
 
 

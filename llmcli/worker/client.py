@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmcli import tasks
+from llmcli.config import places
 from llmcli.config.places import Caller
 from llmcli.errors import ModelError, UsageError, WorkerError
 from llmcli.reports import Introduced, say
@@ -126,16 +128,35 @@ def open_session(request: Request, report: Introduced, *, lost: Lost | None = No
 
 def _served(request: Request) -> bool:
     """Whether a server answers: there is no model to keep warm. Raises the request's own errors."""
+    if request.options.get("requests") or request.options.get("responses"):
+        return True
+    if not _names_a_server(request):
+        return False
     from llmcli.models import names
     from llmcli.run import resolve
 
-    if request.options.get("requests") or request.options.get("responses"):
-        return True
     name = request.settings.get("model") or resolve.chosen_model(tasks.get(request.task))
     try:
         return names.find(str(name)).source.server is not None
     except ModelError:
         return False  # it is said when the run is resolved
+
+
+def _names_a_server(request: Request) -> bool:
+    """Whether a URL or a server stands where models are named: what reads them in earnest takes half a second."""
+    named = f"{request.settings.get('model')} {os.environ.get('LLMCLI_MODEL')}"
+    folder = places.user()
+    files = {"config.yaml": b"://", "chosen.yaml": b"://", "tasks/*.yaml": b"://", "models/*.yaml": b"server"}
+    return "://" in named or any(
+        sign in _bytes(path) for pattern, sign in files.items() for path in folder.glob(pattern)
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _mode(request: Request) -> str:

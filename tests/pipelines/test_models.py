@@ -414,9 +414,9 @@ def test_when_weights_are_quantized(cli, tiny_causal: Path, monkeypatch, flags: 
 
     asked, int8 = [], quantization.int8
 
-    def quantize(model: Any, folder: Path | None, *, weights: str) -> Any:
+    def quantize(model: Any, folder: Path | None, **options: Any) -> Any:
         asked.append(folder)
-        return int8(model, folder, weights=weights)
+        return int8(model, folder, **options)
 
     monkeypatch.setattr(quantization, "int8", quantize)
     assert cli("sentiment", "-m", str(tiny_causal), "good", *flags).code == 0

@@ -81,8 +81,8 @@ def output(command: str, folder: Path, environment: Mapping[str, str]) -> str:
         ["bash", "-c", command], cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=300, check=False,
     )  # fmt: skip
-    said = done.stdout.decode()
-    return said if said.endswith("\n") or not said else f"{said}\n"
+    said = "\n".join(line.rstrip() for line in done.stdout.decode().split("\n")).strip("\n")
+    return f"{said}\n" if said else ""
 
 
 @contextmanager

@@ -115,17 +115,17 @@ def int8(model: Any, folder: Path | None = None, *, weights: str = "", whole: bo
     What is not rounded is kept too, in bfloat16 with the rest, where the checkpoint itself will not do: it is of
     another dtype, or not to stay ``whole``.
     """
-    rounded, beside = stored(model.dtype, weights)
     if hasattr(model, "base_model"):
         fused.fuse(model)
-    found = layers(model)
+    if folder is None:
+        return replaced(model, _all_rounded(model))
+    rounded, beside = stored(model.dtype, weights)
     tensors = derived.read(folder, rounded)
     if tensors is None or set(tensors) != names(model):
         derived.discard(folder, rounded)
-        tensors = {name: tensor for key, layer in found.items() for name, tensor in _rounded(key, layer.weight)}
-        if folder is not None:
-            derived.write(folder, rounded, tensors)
-    if folder is not None and (model.dtype == torch.bfloat16 or not whole):
+        tensors = _all_rounded(model)
+        derived.write(folder, rounded, tensors)
+    if model.dtype == torch.bfloat16 or not whole:
         left_out = set(model.all_tied_weights_keys) | _not_beside(model)
         own = {name: weight for name, weight in model.state_dict().items() if name not in left_out}
         if set(derived.read(folder, beside) or {}) != set(own):
@@ -195,6 +195,10 @@ def replaced(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         whole = Int8Linear(tensors[name + WEIGHT], tensors[name + SCALE], layer)
         setattr(model.get_submodule(owner), own, whole)
     return model
+
+
+def _all_rounded(model: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor for key, layer in layers(model).items() for name, tensor in _rounded(key, layer.weight)}
 
 
 def _rounded(name: str, weight: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
