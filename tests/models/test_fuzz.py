@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmcli.errors import LlmcliError
@@ -90,6 +90,7 @@ def ask(cli, tiny_causal: Path, tmp_path: Path) -> Callable[[str, bytes], None]:
 
 
 @LOADED
+@example(values={"sliding_window": None})
 @given(st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=1, max_size=3))
 def test_configs(ask, tiny_causal: Path, values: dict[str, Any]):
     ask("config.json", json.dumps(json.loads((tiny_causal / "config.json").read_text()) | values).encode())
