@@ -91,8 +91,8 @@ def _told(run: AnyConfig, rows: Rows, requests: RequestFiles) -> int:
     if not run.output.quiet:
         done = f"; {rows.rows - rows.failed:,} rows have an answer" if rows.rows > rows.failed else ""
         say(f"llmcli: {requests.count:,} requests in {', '.join(map(shown, requests.paths))}{done}")
-    if (next_one := requests.numbered(len(requests.paths) + 1)).exists():
-        say(f"llmcli: {shown(next_one)} is none of them: an earlier run left it")
+    if requests.next.exists():
+        say(f"llmcli: {shown(requests.next)} is none of them: an earlier run left it")
     if rows.failed_anew:
         raise RowsFailed(f"{rows.failed_anew} rows cannot be asked for")
     return 0

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ ANOTHER = "give another --output"
 def check(run: RunOptions[Any], files: Sequence[InputFile], *, aside: Path | None = None) -> None:
     """Raise UsageError for outputs that cannot be: a folder, an input, a thing in the way, a format that is none.
 
-    ``aside`` is where rows are set aside.
+    ``aside`` is where rows are set aside. Files of requests are outputs, files of responses are inputs.
     """
     target = run.output.output
     targets = [path for path in (target, aside) if path is not None]
@@ -52,8 +53,7 @@ def aside(run: RunOptions[Any], task: Task[Any]) -> Path | None:
 def _check_ending(run: RunOptions[Any], path: Path) -> None:
     if not run.into_folder and path.is_dir():
         raise UsageError(f"{shown(path)}: a folder, and the output is one file", hint="give a file's name")
-    if path.name.lower().endswith(".gz"):
-        raise UsageError(f"{shown(path)}: the output is not compressed", hint="leave .gz away, and run gzip on it")
+    _check_unpacked(path)
     if run.output.json and ending(path) in (".csv", ".tsv"):
         raise UsageError(f"{shown(path)}: --json gives no table", hint="leave --json away, or give -o NAME.jsonl")
     tables = rendering.TABLES
@@ -61,16 +61,23 @@ def _check_ending(run: RunOptions[Any], path: Path) -> None:
         raise UsageError(f"{shown(path)}: --merge is for JSON", hint="give -o NAME.jsonl")
 
 
+def _check_unpacked(path: Path) -> None:
+    if path.name.lower().endswith(".gz"):
+        raise UsageError(f"{shown(path)}: the output is not compressed", hint="leave .gz away, and run gzip on it")
+
+
 def _read(run: RunOptions[Any], files: Sequence[InputFile]) -> set[tuple[int, int] | None]:
     """The identities of what is read."""
     typed = run.source.text not in (None, "-") and not run.combine
     stdin = any(file.path == STDIN for file in files) or not (files or typed)
-    given = {identity(file.path) for file in files if file.path != STDIN}
+    given = {identity(file.path) for file in files if file.path != STDIN} | {*map(identity, run.source.responses)}
     return (given | ({identity(sys.stdin.fileno())} if stdin and sys.stdin is not None else set())) - {None}
 
 
 def _written(run: RunOptions[Any], targets: Sequence[Path], files: Sequence[InputFile]) -> Iterator[Path]:
     """All paths that the run writes to, links resolved. Raises UsageError for one with a thing in its way."""
+    if run.output.requests is not None:
+        yield from _requests(run.output.requests)
     if run.journal is not None:
         yield run.journal
     for target in targets:
@@ -82,6 +89,17 @@ def _written(run: RunOptions[Any], targets: Sequence[Path], files: Sequence[Inpu
             yield real(target)
             _check_free(partial(real(target)))
             yield partial(real(target))
+
+
+def _requests(path: Path) -> Iterator[Path]:
+    """A file of requests, and those that may follow it and are there. Raises UsageError as _written() does."""
+    from llmcli.remote.files import numbered
+
+    _check_unpacked(path)
+    first = real(path)
+    _check_free(partial(first))
+    yield from (first, partial(first))
+    yield from takewhile(Path.exists, (numbered(first, number) for number in count(2)))
 
 
 def _in_folder(run: RunOptions[Any], target: Path, files: Sequence[InputFile]) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -29,6 +29,11 @@ PREFIX = "llmcli-"
 def custom_id(request: Request) -> str:
     """A request's name in the files: the same for the same request."""
     return PREFIX + hashlib.blake2b(request.text().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Of the files that requests go into, the one of that number, from 1."""
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 class RequestFiles:
@@ -63,13 +68,14 @@ class RequestFiles:
 
     def _next(self) -> None:
         self._shut()
-        self.paths.append(self.numbered(len(self.paths) + 1))
+        self.paths.append(self.next)
         self._open = _partial(self.paths[-1]).open("wb")
         self._lines = self._bytes = 0
 
-    def numbered(self, number: int) -> Path:
-        """The file of that number, from 1."""
-        return self._path if number == 1 else self._path.with_name(f"{self._path.stem}-{number}{self._path.suffix}")
+    @property
+    def next(self) -> Path:
+        """The file that follows those that there are."""
+        return numbered(self._path, len(self.paths) + 1)
 
     def close(self, *, whole: bool) -> None:
         """Give all files their names, if all requests are in them; else leave nothing. Raises OutputError."""
@@ -135,7 +141,7 @@ class Responses:
         if before is not None and before.good and not good:
             return  # what failed was asked again
         doubled = before is not None and before.good and good and (before.doubled or self._differs(before, line))
-        self._places[name] = _Place(place.file, place.begin, place.size, good, doubled)
+        self._places[name] = replace(place, good=good, doubled=doubled)
 
     def _differs(self, before: _Place, line: Mapping[str, Any]) -> bool:
         one, other = _body(self._read(before)), _body(line)
@@ -164,6 +170,9 @@ class Responses:
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     """Each line's number, place and bytes. Raises InputError."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{shown(path)}: no plain file", code="unreadable",
+                         hint="responses are read in any order, which a pipe cannot do")  # fmt: skip
     begin = 0
     try:
         with path.open("rb") as stream:

@@ -23,6 +23,9 @@ def placed(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     Raises UsageError for what cannot be in parts.
     """
     shard, folder = config.shard, config.output.output
+    if config.spread and config.output.requests is not None:
+        raise UsageError("--requests is for all rows: without --shard and --cluster",
+                         hint="give those with --responses")  # fmt: skip
     if shard is None:
         return _clustered(config)
     if config.cluster.cluster is not None:
