@@ -128,6 +128,8 @@ class OutputError(LlmcliError):
 
 ROW_ERRORS = (InputError, GenerationError, OutOfMemory, AnswerError)
 """What one row can do wrong; every other error ends the run."""
+WAITING = "no-response"
+"""The error's code of a row whose answer may still come: of a request that is in a file."""
 
 
 def pack(error: LlmcliError) -> dict[str, str | int]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from llmcli import tasks
-from llmcli.errors import InputError, RowsFailed, UsageError, shown
+from llmcli.errors import WAITING, InputError, RowsFailed, UsageError, shown
 from llmcli.reports import RowErrors, say
 from llmcli.run import runner
-from llmcli.run.journal import WAITING, Journal
+from llmcli.run.journal import Journal
 from llmcli.run.session import Local
 
 if TYPE_CHECKING:
@@ -50,22 +51,25 @@ def write(run: RunOptions[Any], report: Preparing, files: Sequence[InputFile]) -
     total = readers.count(run, files) if run.batch and not run.output.quiet else None
     try:
         with progress.Rows(report, total=total, quiet=run.output.quiet, batch=run.batch) as rows:
-            waiting = 0
-            for result in _results(run, rows.reading(readers.read(run, files)), requests, report):
+            for result in _results(run, rows.reading(_some(readers.read(run, files))), requests, report):
                 if result.error is not None and result.error.code == WAITING:
-                    waiting += 1
                     continue
                 if result.error is not None and not result.resumed:
                     errors.say(result.error)
                 rows.count(result)
-        if not rows.rows + waiting:
-            raise InputError("the input is empty", code="empty")
     except BaseException:
         requests.close(whole=False)
         raise
     errors.close()
     requests.close(whole=True)
     return _told(run, rows, requests)
+
+
+def _some(records: Iterator[Record]) -> Iterator[Record]:
+    """The records. Raises InputError where there is none; of those that there are, all may have their answer."""
+    if (first := next(records, None)) is None:
+        raise InputError("the input is empty", code="empty")
+    yield from chain([first], records)
 
 
 def _results(run: AnyConfig, records: Iterator[Record], requests: RequestFiles, report: Report) -> Iterator[Result]:
@@ -78,6 +82,8 @@ def _results(run: AnyConfig, records: Iterator[Record], requests: RequestFiles, 
     task = tasks.get(run.task)
     session = Local(task, run, report=report, load=load)
     assembly = task.assemble(run)
+    if assembly is not None and not assembly.journaled:
+        raise UsageError("--requests: this asks no model anything", hint="leave it away")
     with contextlib.ExitStack() as stack:
         journal = None
         if (run.output.resume or run.output.retry_failed) and run.journal is not None and run.journal.exists():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from llmcli.errors import AnswerError, InputError, OutputError, shown
+from llmcli.errors import WAITING, AnswerError, InputError, OutputError, shown
 from llmcli.remote.asking import Json, Request
 from llmcli.remote.transport import LARGEST, Unanswered
 from llmcli.reports import RowErrors
@@ -21,8 +21,6 @@ from llmcli.reports import RowErrors
 T = TypeVar("T")
 LINES, BYTES = 50_000, 200_000_000
 """The most requests of a file, and the most bytes, as OpenAI takes them."""
-MISSING = "no-response"
-"""The code of a row that has no answer yet."""
 PREFIX = "llmcli-"
 
 
@@ -230,7 +228,7 @@ class FileAsks:
         if answer is None:
             if self._requests is not None:
                 self._requests.put(request)
-            raise AnswerError("its request has no response yet", code=MISSING, hint="--requests FILE writes it")
+            raise AnswerError("its request has no response yet", code=WAITING, hint="--requests FILE writes it")
         try:
             return read(answer)
         except Unanswered as error:

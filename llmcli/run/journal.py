@@ -19,15 +19,13 @@ from typing import IO, Any
 
 from llmcli.config.options import OutputOptions
 from llmcli.config.run_config import FOLDER_JOURNAL
-from llmcli.errors import OutputError, UsageError, shown
+from llmcli.errors import WAITING, OutputError, UsageError, shown
 from llmcli.reports import say
 from llmcli.run.records import Record, Result, pack, unpack
 from llmcli.run.scratch import Scratch
 
 MAGIC = b"llmcli journal 2 "
 """How the file begins."""
-WAITING = "no-response"
-"""The error's code of a row whose answer may still come: of a request that is in a file."""
 DIGEST = 16
 """How many characters the check of a line has."""
 OLDER = b'{"fingerprint": '
