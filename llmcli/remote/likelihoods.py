@@ -74,8 +74,8 @@ class Echo(Rung):
 
     def _read(self, answer: Json, text: str) -> Tokens:
         choice = protocol.choices(answer)[0]
-        told = choice.get("logprobs")
-        tokens, logs = (told.get(name) for name in ("tokens", "token_logprobs")) if isinstance(told, dict) else ("", "")
+        told = protocol.obj(choice.get("logprobs"))
+        tokens, logs = told.get("tokens"), told.get("token_logprobs")
         if not isinstance(tokens, list) or not isinstance(logs, list) or len(tokens) != len(logs):
             raise Unable("no log-probabilities of the prompt")
         size = protocol.usage(answer).read
@@ -121,7 +121,7 @@ class ChatPrompt(Rung):
                 raise Unable("a position of the prompt has no token, or several")
             ((token, value),) = one.items()
             tokens.append(token)
-            logs.append(value.get("logprob") if isinstance(value, dict) else None)
+            logs.append(protocol.obj(value).get("logprob"))
         return Tokens(tokens, logs)
 
 
@@ -168,8 +168,8 @@ def _ids(answer: Json) -> list[int]:
 
 
 def _told(answer: Json, tokens: list[int]) -> dict[int, float]:
-    tops = (protocol.choices(answer)[0].get("logprobs") or {}).get("top_logprobs")
-    if not isinstance(tops, list) or not tops or not isinstance(tops[0], dict):
+    tops = protocol.objs(protocol.obj(protocol.choices(answer)[0].get("logprobs")).get("top_logprobs"))
+    if not tops:
         raise Unable("no log-probabilities of the next token")
     missing = [token for token in tokens if f"token_id:{token}" not in tops[0]]
     if missing:

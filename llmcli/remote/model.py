@@ -41,8 +41,7 @@ class ServerModel:
         self.batch = 2 * most
         self.running = f"the server {config.source.server}, model {config.source.model}"
         self._name, self._asks, self._scores, self._most = config.source.model, asks, scores, most
-        kwargs = config.chat_template_kwargs
-        self._more: dict[str, Any] = {"chat_template_kwargs": kwargs} if kwargs else {}
+        self._more = protocol.more(config)
         self._kept: OrderedDict[str, Any] = OrderedDict()
 
     def count(self, text: str) -> int:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmcli.config.schemas import Generation
 from llmcli.errors import AnswerError
@@ -18,6 +18,9 @@ from llmcli.pipelines.protocol import Completion
 from llmcli.remote.asking import Json, Request
 from llmcli.remote.transport import Unanswered
 from llmcli.text.prompts import Rendered
+
+if TYPE_CHECKING:
+    from llmcli.config.model_config import ModelConfig
 
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 STOPS = 4
@@ -68,10 +71,26 @@ def asked(
     return Request(CHAT if prompt.messages else COMPLETIONS, body | dict(more or {}))
 
 
+def more(config: ModelConfig) -> dict[str, Any]:
+    """What each request to a chat model says besides: the variables of its chat template."""
+    kwargs = config.chat_template_kwargs
+    return {"chat_template_kwargs": kwargs} if kwargs else {}
+
+
+def obj(value: Any) -> Json:
+    """A JSON object; an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objs(value: Any) -> list[Json]:
+    """A JSON array of objects; an empty one in place of anything else."""
+    return value if isinstance(value, list) and all(isinstance(one, dict) for one in value) else []
+
+
 def choices(answer: Json) -> list[Json]:
     """The choices of an answer by their index. Raises Unanswered where there is none."""
-    found = answer.get("choices")
-    if not isinstance(found, list) or not found or not all(isinstance(choice, dict) for choice in found):
+    found = objs(answer.get("choices"))
+    if not found:
         raise Unanswered("its answer has no choices")
     places = [choice.get("index", place) for place, choice in enumerate(found)]
     if not all(isinstance(place, int) for place in places) or len({*places}) < len(places):
@@ -116,9 +135,7 @@ def whole(text: str, reason: Any, used: Usage, *, thinking: str = "", stop: Iter
 
 def usage(answer: Json) -> Usage:
     """The tokens that an answer says it took."""
-    told = answer.get("usage")
-    if not isinstance(told, dict):
-        return Usage()
+    told = obj(answer.get("usage"))
     read, wrote = (
         value if isinstance(value := told.get(name), int) and value >= 0 else None
         for name in ("prompt_tokens", "completion_tokens")
@@ -158,8 +175,8 @@ def streamed(pieces: Iterator[bytes], emit: Callable[[str], None]) -> Written:
     for event in events(pieces):
         if isinstance(event.get("usage"), dict):
             used = usage(event)
-        for choice in event.get("choices") or []:
-            delta = choice.get("delta", choice)
+        for choice in objs(event.get("choices")):
+            delta = obj(choice.get("delta", choice))
             piece = delta.get("content" if "delta" in choice else "text")
             if isinstance(thought := delta.get("reasoning_content") or delta.get("reasoning"), str):
                 thoughts.append(thought)

@@ -53,7 +53,7 @@ class Rung:
 
     def chat(self, prompt: Rendered, **body: Any) -> Request:
         """The request of a chat, with no more said than what every rung says."""
-        messages = [dict(message) for message in prompt.messages] or [{"role": "user", "content": prompt.row}]
+        messages = [dict(message) for message in prompt.messages]
         return Request(CHAT, {"model": self.model, "messages": messages, "temperature": 0, **self.more, **body})
 
     def choose(self, prompt: Rendered, labels: Labels, *, multi: bool) -> Choice:
@@ -73,7 +73,7 @@ def normalized(logs: Mapping[str, float], *, multi: bool) -> dict[str, float]:
 
 def number(value: Any) -> float:
     """A log-probability. Raises Unable for what is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         raise Unable("a log-probability is no number")
     return float(value)
 
@@ -108,19 +108,19 @@ class Decisions(Rung):
         return self.asks.ask(Request("/decisions", body), lambda answer: self._read(answer, labels, multi=multi))
 
     def _read(self, answer: Json, labels: Labels, *, multi: bool) -> Choice:
-        answers = answer.get("answers")
-        if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers) or not answers:
+        answers = protocol.objs(answer.get("answers"))
+        if not answers:
             raise Unable("no answers")
         if any(one.get("type") == "refusal" for one in answers):
             raise AnswerError("the server's model refuses to decide", code="refused")
         if multi:
             scores = dict(zip(labels, (number(one.get("probability")) for one in answers), strict=False))
         else:
-            told = answers[0].get("probabilities")
-            scores = {str(one.get("value")): number(one.get("probability")) for one in told or []}
+            told = protocol.objs(answers[0].get("probabilities"))
+            scores = {str(one.get("value")): number(one.get("probability")) for one in told}
         if scores.keys() != labels.keys():
             raise Unable("a label has no probability")
-        read = (answer.get("usage") or {}).get("input_tokens")
+        read = protocol.obj(answer.get("usage")).get("input_tokens")
         return Choice(scores, read if isinstance(read, int) else 0, self.name, likely=False)
 
 
@@ -144,11 +144,11 @@ class Letters(Rung):
 
     def _read(self, answer: Json, letters: Mapping[str, str]) -> Choice:
         choice, read = protocol.choices(answer)[0], protocol.usage(answer).read or 0
-        told = (choice.get("logprobs") or {}).get("content")
-        if not isinstance(told, list) or not told or not isinstance(told[0], dict):
+        told = protocol.objs(protocol.obj(choice.get("logprobs")).get("content"))
+        if not told:
             return self._bare(answer, letters, read)
         found: dict[str, list[float]] = {}
-        for one in told[0].get("top_logprobs") or []:
+        for one in protocol.objs(told[0].get("top_logprobs")):
             if (letter := str(one.get("token")).strip().rstrip(").")) in letters:
                 found.setdefault(letters[letter], []).append(number(one.get("logprob")))
         if not found:
@@ -228,7 +228,7 @@ def _answers(labels: Labels, given: Mapping[str, str]) -> dict[str, str]:
 
 def _asking(prompt: Rendered, options: str, answers: Mapping[str, str]) -> Rendered:
     """The prompt with the options behind its last message; its examples answer as the row is to be answered."""
-    messages = [dict(message) for message in prompt.messages] or [{"role": "user", "content": prompt.row}]
+    messages = [dict(message) for message in prompt.messages]
     for message in messages:
         if message["role"] == "assistant":
             message["content"] = answers.get(message["content"].strip(), message["content"])
