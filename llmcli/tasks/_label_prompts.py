@@ -53,9 +53,9 @@ def _shown(label: Label) -> list[str]:
 
 
 def chat_prompt(config: AnyConfig) -> Prompt | None:
-    """What a chat model behind a server is asked, where it scores no words behind a prompt."""
+    """What a chat model behind a server is asked, where it scores no words behind a prompt: always as messages."""
     prompt = config.settings.chat_prompt
-    return _with_examples(prompt, config) if prompt is not None else None
+    return _with_examples(prompt, config).model_copy(update={"style": "chat"}) if prompt is not None else None
 
 
 def rendered(prompt: Prompt, text: str, config: AnyConfig, *, chat: Prompt | None) -> Rendered:

@@ -95,12 +95,19 @@ def routes(run: RunOptions[L]) -> Routes:
     pattern = grep.parse(options.grep) if options.grep is not None else None
     least = options.abstain
     return Routes(
-        drops=lambda result: pattern is not None and not pattern.matches(_held(result)),
-        sets_aside=lambda result: least is not None and float(result.fields["score"]) < least,
+        drops=lambda result: pattern is not None and not pattern.matches(_held(_checked(result, options))),
+        sets_aside=lambda result: least is not None and float(_checked(result, options).fields["score"]) < least,
         aside=Path(options.unsure) if least is not None and options.unsure else None,
         seeks=pattern is not None,
         texts=pattern is not None,
     )
+
+
+def _checked(result: Result, options: L) -> Result:
+    """The result. Raises UsageError where it lacks what an option needs: an earlier run asked for no score."""
+    if result.fields["score"] is None:
+        _check_scored(options, result.fields["scored_by"])
+    return result
 
 
 def _held(result: Result) -> Mapping[str, float]:
@@ -161,8 +168,9 @@ def answer(
 
 def _check_grep(config: RunConfig[L], choices: Sequence[Choice]) -> None:
     """Raise UsageError where --grep looks for a label that the model does not give."""
-    if choices and choices[0].label:
-        _check_scored(config, choices[0])
+    for choice in choices:
+        if choice.label:
+            _check_scored(config.options, choice.scored_by)
     if config.options.grep is None or not choices:
         return
     labels = choices[0].scores or {label.name: 0.0 for label in config.settings.labels or []}
@@ -173,15 +181,14 @@ def _check_grep(config: RunConfig[L], choices: Sequence[Choice]) -> None:
                          f"labels: {', '.join(known[:-1])}")  # fmt: skip
 
 
-def _check_scored(config: RunConfig[L], choice: Choice) -> None:
+def _check_scored(options: L, by: str) -> None:
     """Raise UsageError for an option that needs scores, where a server gives labels alone."""
-    options = config.options
     needing = {"--all-scores": options.all_scores, "--threshold": options.threshold is not None,
                "--abstain": options.abstain is not None,
                "--grep with a score": any(sign in (options.grep or "") for sign in "<>")}  # fmt: skip
     for name, given in needing.items():
         if given:
-            raise UsageError(f"{name}: the server gives labels without scores (scored_by: {choice.scored_by})",
+            raise UsageError(f"{name}: the server gives labels without scores (scored_by: {by})",
                              hint="without it there are labels")  # fmt: skip
 
 
@@ -190,7 +197,7 @@ def _result(
     prior: Mapping[str, float] | None, multi: bool,
 ) -> Result:  # fmt: skip
     tokens, by = sum(choice.input_tokens for choice in choices), choices[0].scored_by
-    if choices[0].label:
+    if any(choice.label for choice in choices):
         return _unscored(record, choices, fit, config=config)
     read = [
         (dict(choice.scores) if prior is None
@@ -216,8 +223,9 @@ def _result(
 
 def _unscored(record: Record, choices: list[Choice], fit: chunking.Fitted, *, config: RunConfig[L]) -> Result:
     """The label that most pieces of a text have, the first of them that is as frequent: there is no score."""
-    labels = [choice.label for choice in choices]
-    fields = {"label": max(labels, key=labels.count), "score": None, "scored_by": choices[0].scored_by}
+    labels = [choice.label or max(choice.scores, key=choice.scores.__getitem__) for choice in choices]
+    by = next(choice.scored_by for choice in choices if choice.label)
+    fields = {"label": max(labels, key=labels.count), "score": None, "scored_by": by}
     return Result(record.id, fields, model=config.model.name, input_tokens=sum(one.input_tokens for one in choices),
                   chunks=len(choices), truncated=fit.truncated, record=record)  # fmt: skip
 
