@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from llmcli.config.schemas import Generation, Settings, Strict
 
@@ -50,6 +51,18 @@ class Source(Strict):
     """The environment variable that holds the server's key; none: LLMCLI_API_KEY, where it is set."""
     timeout: float = Field(600, gt=0)
     """Seconds that a server has for one answer."""
+
+    @field_validator("server")
+    @classmethod
+    def _url(cls, server: str | None) -> str | None:
+        try:
+            parts = urlsplit(server or "http://localhost")
+            possible = bool(parts.hostname and parts.hostname.encode("idna") and parts.port != 0)
+        except ValueError:
+            possible = False
+        if not possible:
+            raise ValueError("its host or port cannot be")
+        return server
 
     @model_validator(mode="after")
     def _one(self) -> Source:

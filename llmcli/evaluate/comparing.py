@@ -63,6 +63,15 @@ class Evaluation:
     risks: list[Risk]
     signature: str = ""
 
+    def score(self, name: str) -> Score | None:
+        """The score of that name; None where there is none: of a model that gives labels alone none is calibrated."""
+        return next((score for score in self.scores if score.name == name), None)
+
+
+def measures(found: Sequence[Evaluation]) -> list[str]:
+    """The names of all scores that any of several evaluations has."""
+    return list(dict.fromkeys(score.name for one in found for score in one.scores))
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from llmcli.evaluate.comparing import Evaluation
+from llmcli.evaluate.comparing import Evaluation, measures
 from llmcli.evaluate.report import ends, number
 
 LEFT, WIDTH, RIGHT, LINE, TOP = 190, 380, 200, 26, 34
@@ -15,14 +15,14 @@ LEFT, WIDTH, RIGHT, LINE, TOP = 190, 380, 200, 26, 34
 def svg(found: Sequence[Evaluation]) -> str:
     """The picture of some evaluations of the same rows."""
     parts, y = [], 0
-    for place, score in enumerate(found[0].scores):
-        parts.append(_heading(score.name, y))
+    for name in measures(found):
+        parts.append(_heading(name, y))
         y += TOP
-        scores = [one.scores[place] for one in found]
-        low, high = min(one.interval.low for one in scores), max(one.interval.high for one in scores)
+        scores = [(one, score) for one in found if (score := one.score(name))]
+        low, high = min(own.interval.low for _, own in scores), max(own.interval.high for _, own in scores)
         room = (high - low) * 0.05 or 0.05
         low, high = low - room, high + room
-        for one, own in zip(found, scores, strict=True):
+        for one, own in scores:
             x = [LEFT + WIDTH * (value - low) / (high - low)
                  for value in (own.interval.low, own.value, own.interval.high)]  # fmt: skip
             middle = y + LINE // 2

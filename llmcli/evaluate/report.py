@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmcli.errors import one_line
-from llmcli.evaluate.comparing import Difference, Evaluation
+from llmcli.evaluate.comparing import Difference, Evaluation, measures
 from llmcli.evaluate.statistics import Interval
 
 SHOWN = 12
@@ -92,10 +92,11 @@ def _cost(found: Evaluation) -> Iterator[str]:
 
 def compared(found: Sequence[Evaluation], pairs: Sequence[Difference]) -> Iterator[str]:
     """Several models side by side, and each pair, for people."""
-    names = [score.name for score in found[0].scores]
+    names = measures(found)
     table = [["model", *names, "rows/s", "tokens a row"]]
     for one in found:
-        cells = [f"{number(score.value)} {ends(score.interval)}" for score in one.scores]
+        cells = [f"{number(score.value)} {ends(score.interval)}" if (score := one.score(name)) else "-"
+                 for name in names]  # fmt: skip
         rate, tokens = one.answered.rows_per_second, one.answered.tokens_per_row
         table.append([one.answered.model, *cells, "" if rate is None else f"{rate:.1f}",
                       "" if tokens is None else f"{tokens:.0f}"])  # fmt: skip

@@ -139,11 +139,19 @@ class Transport:
                 if response.status_code not in (301, 302, 303, 307, 308):
                     yield response
                     return
-                place = place.join(response.headers.get("location", ""))
+                place = self._joined(place, response.headers.get("location", ""))
             if (place.scheme, place.host, place.port) != (first.scheme, first.host, first.port):
                 raise ServerError(f"{self.url} redirects to another server, {place.scheme}://{place.host}",
                                   code="redirect", hint="give that one's URL if you trust it")  # fmt: skip
         raise ServerError(f"{self.url} redirects without end", code="redirect")
+
+    def _joined(self, place: httpx2.URL, location: str) -> httpx2.URL:
+        import httpx2
+
+        try:
+            return place.join(location)
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise ServerError(f"{self.url} redirects to what is no URL", code="redirect") from error
 
     def pieces(self, response: httpx2.Response, end: float) -> Iterator[bytes]:
         """The body as it comes. Raises Unanswered where it is too large, or too slow."""

@@ -82,6 +82,8 @@ def test_a_stream_that_is_cut_says_so(cli, serving):
         ("status:500", 7, "error[no-answer]", 6),
         ("html", 7, "not JSON (text/html)", 6),
         ("redirect:http://localhost:1/v1/chat/completions", 7, "error[redirect]", 1),
+        ("redirect:http://localhost:port/v1", 7, "error[redirect]", 1),
+        ("redirect:http://[::1/v1", 7, "error[redirect]", 1),
         ("redirect:/v1/chat/completions", 7, "error[redirect]", 3),
         ("later:99999", 7, "error[busy]", 1),
     ],

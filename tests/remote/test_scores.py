@@ -167,6 +167,17 @@ class TestChats:
         assert (done.out, done.code) == ("one\n", 0)
 
 
+def test_models_with_scores_and_without_are_compared(cli, serving, tmp_path):
+    rows, picture = tmp_path / "rows.jsonl", tmp_path / "x.svg"
+    rows.write_text('{"text": "one", "label": "sea"}\n{"text": "two", "label": "river"}\n')
+    scored = serving(able={"logprobs"}, tried=TRIED, extend={CHAT: letters})
+    bare = serving(tried=TRIED, write=lambda body: "Seven" if "six" in said(body) else "sea")
+    for models in ((scored, bare), (bare, scored)):
+        done = cli("compare", "classify", str(rows), "-m", models[0].name, "-m", models[1].name, "--svg", str(picture))
+        assert (done.code, done.out.count("calibration error")) == (0, 1), done.err
+        assert picture.read_text().count("calibration error") == 1
+
+
 class TestDecisions:
     def test_one_label(self, cli, serving):
         server = serving(extend={"/v1/decisions": decided})

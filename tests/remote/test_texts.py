@@ -160,6 +160,10 @@ class TestKeys:
     [
         (["generate", "hm?", "-m", "{url}"], 4, "error[no-model]"),
         (["generate", "hm?", "-m", "http://me:s3cret@localhost/v1#x"], 4, "error[no-model]"),
+        (["generate", "hm?", "-m", "http://localhost:port/v1#x"], 4, "not a server's URL"),
+        (["generate", "hm?", "-m", "http://[::1/v1#x"], 4, "not a server's URL"),
+        (["generate", "hm?", "-m", "http://:80/v1#x"], 4, "not a server's URL"),
+        (["generate", "hm?", "-m", "http://a..b/v1#x"], 4, "not a server's URL"),
         (["generate", "hm?", "-m", "{url}#other"], 7, "error[no-model]"),
         (["generate", "hm?", "-m", "{name}", "--num-beams", "2"], 2, "a server takes --max-new-tokens"),
         (["generate", "hm?", "-m", "{name}", "--top-k", "2", "--temperature", "1"], 2, "a server takes"),
