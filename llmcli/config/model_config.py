@@ -113,6 +113,8 @@ class Facts:
     """It makes windows of a long text by itself."""
     reads_whole: bool = False
     """It is large enough to read a long text at once, and to write a summary rather than to pick one."""
+    beams: bool = True
+    """It can follow several beams: asked again with some, it may answer otherwise."""
 
 
 FACTS: dict[Pipeline, Facts] = {
@@ -126,6 +128,7 @@ FACTS: dict[Pipeline, Facts] = {
         tasks=("generate", "summarize", "translate", "sentiment", "answer", "code", "classify"),
         instructed=True,
         reads_whole=True,
+        beams=False,
     ),
 }
 

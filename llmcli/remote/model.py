@@ -60,11 +60,10 @@ class ServerModel:
     def complete(
         self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
     ) -> list[list[Completion]]:
-        """See Model. Beams are not followed: the likeliest text alone is given. Raises AnswerError, ServerError."""
+        """See Model. Beams are not asked for. Raises AnswerError, ServerError."""
         if any(prompt.gap is not None for prompt in prompts):
             raise UsageError("a server cannot fill a gap (--infill)", hint="it writes the code of a task")
-        beams = (generation.num_beams or 1) > 1 and not generation.sampled
-        count = 1 if beams else generation.num_return_sequences or 1
+        count = generation.num_return_sequences or 1
         if emit is not None and len(prompts) == count == 1 and isinstance(self._asks, Asker):
             return [[self._streamed(self._asks, prompts[0], generation, emit)]]
         drawn = generation.sampled

@@ -69,8 +69,8 @@ class Translator:
         """Where a greedy answer has grave faults, beams are searched for a sounder one."""
         wordings = [Wording(job.sentence.shown(Style.BRACKETS), job.source) for job in jobs]
         answers = [self._restored(job, some) for job, some in zip(jobs, self.candidates(wordings), strict=True)]
-        generation = self.candidates.config.generation
-        if (generation.num_beams or 1) > 1 or generation.sampled:
+        config = self.candidates.config
+        if not config.model.facts.beams or (config.generation.num_beams or 1) > 1 or config.generation.sampled:
             return answers
         again = [place for place, answer in enumerate(answers) if answer is None or _grave(answer)]
         beams = self.candidates([wordings[place] for place in again], search=SEARCHED)

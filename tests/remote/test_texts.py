@@ -134,6 +134,15 @@ class TestYaml:
         assert server.requests == []
 
 
+def test_a_faulty_translation_is_not_asked_for_again_with_beams(cli, serving, tmp_path):
+    server = serving(tried={"logprobs"})
+    yaml(tmp_path, server, chat=False)
+    done = cli("translate", "-f", "en", "-t", "fr", "--json", "The dog sleeps 5 hours.", "-m", "mine")
+    assert (done.code, json.loads(done.out)["status"]) == (0, "ok"), done.err
+    asked = [request["prompt"] for request in server.requests]
+    assert sorted(asked) == sorted({*asked})
+
+
 class TestKeys:
     def test_from_the_environment(self, cli, serving, monkeypatch):
         server = serving(key="secret-key-1")
