@@ -70,6 +70,8 @@ class Source(Strict):
             raise ValueError("give exactly one of hub, package, path, server")
         if (self.server is None) != (not self.model):
             raise ValueError("server and model belong together")
+        if self.server is None and (self.api_key_env or self.timeout != type(self).model_fields["timeout"].default):
+            raise ValueError("api_key_env and timeout are for a server")
         return self
 
     @property

@@ -91,9 +91,10 @@ def served(model: ModelConfig) -> ModelConfig:
 def requested(name: str) -> ModelConfig:
     """The model that request files are written for: a server's, or one that some engine calls by this name."""
     name = chosen.load().aliases.get(name, name)
-    known = None if _URL.match(name) else named(name)
-    if _URL.match(name) or (known is not None and known.source.server is not None):
-        return find(name)
+    if _URL.match(name):
+        return _at(name)
+    if (known := named(name)) is not None and known.source.server is not None:
+        return known
     return served(ModelConfig(name=name, source=Source(server=NOWHERE, model=name)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ class Unable(Exception):
 
 
 @dataclass(frozen=True)
-class Rung:
+class Rung(ABC):
     """A way to choose a label: the server, its name for the model, and what else each request says.
 
     ``several``: it can tell each label's probability by itself.
@@ -56,9 +57,9 @@ class Rung:
         messages = [dict(message) for message in prompt.messages]
         return Request(CHAT, {"model": self.model, "messages": messages, "temperature": 0, **self.more, **body})
 
+    @abstractmethod
     def choose(self, prompt: Rendered, labels: Labels, *, multi: bool) -> Choice:
         """The choice for one prompt. Raises AnswerError, Unable."""
-        raise NotImplementedError
 
 
 def normalized(logs: Mapping[str, float], *, multi: bool) -> dict[str, float]:

@@ -12,7 +12,7 @@ from llmcli.config import places, whole_file
 from llmcli.errors import AnswerError, GenerationError, ModelError, OutputError, ServerError, UsageError
 from llmcli.remote.asking import Asker, Json, Missing, Refused, Request, parsed
 from llmcli.remote.likelihoods import ChatPrompt, Echo, TokenIds
-from llmcli.remote.rungs import Decisions, Enum, Labels, Letters, Plain, Rung, Unable
+from llmcli.remote.rungs import LETTERS, Decisions, Enum, Labels, Letters, Plain, Rung, Unable
 from llmcli.remote.transport import Unanswered
 from llmcli.text.prompts import Rendered
 
@@ -76,7 +76,7 @@ class Ladder:
 
     def rung(self, labels: Labels, *, multi: bool) -> Rung:
         """See Scores. More labels than letters need another rung."""
-        many = len(labels) > 20
+        many = len(labels) > len(LETTERS)
         with self._lock:
             if (multi, many) not in self._found:
                 self._found[multi, many] = self._first(multi=multi, many=many)
@@ -88,7 +88,7 @@ class Ladder:
             if isinstance(rung, Echo) and self._able(rung, multi=False):
                 return rung
         raise ModelError("the server does not tell the log-probabilities of a text", code="no-scores",
-                         hint=f"{'; '.join(self._why)}")  # fmt: skip
+                         hint="; ".join(self._why))  # fmt: skip
 
     def _first(self, *, multi: bool, many: bool) -> Rung:
         version, known = self._version(), self._known()
@@ -96,9 +96,8 @@ class Ladder:
                 and not (many and isinstance(rung, Letters))]  # fmt: skip
         name = f"{'multi' if multi else 'one'}{' many' if many else ''}"
         known = known if known.get("version") == version else {"version": version}
-        remembered = [rung for rung in able if rung.called == known.get(name)]
-        for rung in remembered[:1]:
-            return self._settled(rung)
+        if remembered := next((rung for rung in able if rung.called == known.get(name)), None):
+            return self._settled(remembered)
         for rung in able:
             if self._able(rung, multi=multi):
                 if self._sure:

@@ -211,10 +211,11 @@ def _free(
 
 def _quoted(text: str, record: Record) -> dict[str, Any]:
     """Where an answer stands in its text, if it does; one that says that there is none is empty."""
-    bare = text.strip("\"'“”„« ».") if text.strip(".").casefold() != NO_ANSWER else ""
-    start = record.text.find(bare) if bare else -1
-    if start < 0:
-        return {"text": text if bare else ""}
+    bare = text.strip("\"'“”„« ».")
+    if not bare or bare.casefold() == NO_ANSWER:
+        return {"text": ""}
+    if (start := record.text.find(bare)) < 0:
+        return {"text": text}
     return {"text": bare} | _placed(record, start, start + len(bare))
 
 

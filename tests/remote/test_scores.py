@@ -245,4 +245,6 @@ class TestTheLadder:
 def test_a_source_is_one_thing():
     with pytest.raises(ValueError, match="server and model belong together"):
         Source(server="http://localhost/v1")
+    with pytest.raises(ValueError, match="are for a server"):
+        Source(path=Path("x"), api_key_env="KEY")
     assert ModelConfig(name="x", source=Source(server="http://localhost/v1", model=MODEL)).source.converted is False

@@ -86,6 +86,8 @@ def test_an_answer_of_a_text(cli, serving):
     made = json.loads(cli("answer", "Who?", "--json", "-m", server.name, stdin="It was Ada.").out)
     assert (made["text"], made["start"], made["end"], made["score"]) == ("Ada", 7, 10, None)
     assert cli("answer", "Who?", "-m", server.name, stdin="It was so.").out == "no answer\n"
+    server.write = lambda body: '"No answer."'
+    assert cli("answer", "Who?", "-m", server.name, stdin="It is so.").out == "no answer\n"
 
 
 def test_thinking_is_apart(cli, serving):
