@@ -36,7 +36,7 @@ def write(run: RunOptions[Any], report: Preparing, files: Sequence[InputFile]) -
 
     Raises RowsFailed where rows cannot be asked for: a row that is none, a text that is too long.
     """
-    from llmcli.cli import progress
+    from llmcli.cli import progress, totals
     from llmcli.config import places
     from llmcli.config.run_config import RunConfig, plain, real
     from llmcli.data import readers
@@ -57,6 +57,7 @@ def write(run: RunOptions[Any], report: Preparing, files: Sequence[InputFile]) -
                 if result.error is not None and not result.resumed:
                     errors.say(result.error)
                 rows.count(result)
+                totals.check(run, result, rows)
     except BaseException:
         requests.close(whole=False)
         raise

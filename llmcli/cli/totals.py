@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 def counted(run: RunOptions[Any], results: Iterator[Result], rows: Rows) -> Iterator[Result]:
     """All results; raise where one ends the run: rows that failed in an earlier one do not."""
-    limit = run.output.max_errors
     for result in results:
         if result.error and not run.batch:
             raise result.error
         rows.count(result)
         yield result
-        if limit is None or rows.failed_anew < limit or result.resumed:
-            continue
+        check(run, result, rows)
+
+
+def check(run: RunOptions[Any], result: Result, rows: Rows) -> None:
+    """Raise RowsFailed where a result that was counted is one error too many: the run halts."""
+    limit = run.output.max_errors
+    if limit is not None and rows.failed_anew >= limit and not result.resumed:
         raise RowsFailed(f"halted after {rows.failed_anew} failed rows, {rows.rows} rows in all", code="max-errors",
                          hint="--resume goes on" if run.journal else "")  # fmt: skip
 

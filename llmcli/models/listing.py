@@ -68,7 +68,7 @@ def described(model: ModelConfig) -> dict[str, str]:
         "tasks": model.abilities.removeprefix("do "),
         "languages": "not told" if not model.targets else read if read == written else f"{read} to {written}",
         "licence": f"{licence.name} {licence.url} {licence.notice}".rstrip() if licence else "not told",
-        "refused": _said(values["refused"]),
+        "refused": "" if model.source.server is not None else _said(values["refused"]),
         "trained on": model.base,
         "origin": values["origin"],
         "commit": values["commit"] or "",

@@ -47,6 +47,11 @@ def test_refusals(cli, here: Path, arguments: list[str], err: str):
     assert not here.joinpath("req.jsonl").exists()
 
 
+def test_too_many_bad_rows_halt_it(cli, here: Path):
+    done = cli("generate", "-m", "m", "--lines", "--requests", "req.jsonl", "--max-errors", "2", stdin="a\n\n\n\nb\n")
+    assert (done.code, "halted after 2 failed rows" in done.err, here.joinpath("req.jsonl").exists()) == (5, True, False)
+
+
 @pytest.mark.parametrize("name", ["pipe", "."])
 def test_responses_are_in_plain_files(cli, here: Path, name: str):
     os.mkfifo(here / "pipe")

@@ -130,7 +130,8 @@ class TestYaml:
     def test_it_is_described_without_being_asked(self, cli, serving, tmp_path):
         server = serving()
         yaml(tmp_path, server)
-        assert "model of a server" in cli("models", "show", "mine").out
+        shown = cli("models", "show", "mine").out
+        assert ("model of a server" in shown, "refused" in shown, "size on disk" in shown) == (True, False, False)
         assert json.loads(cli("models", "show", "mine", "--json").out)["pipeline"] == "server"
         assert "mine" in cli("models", "list").out
         assert server.requests == []
