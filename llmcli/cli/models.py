@@ -133,11 +133,18 @@ def remove(name: Name) -> None:
 
 @app.command()
 def path(name: Name) -> None:
-    """Print the folder of a stored model.
+    """Print the folder of a stored model, which any program can read: 32-bit weights that were let go are made again.
 
     Example: llmcli models path gemma-3-270m
     """
-    put(str(_place(name)))
+    from llmcli.cli import progress
+    from llmcli.models import listing, manifest, names, store
+
+    folder = _place(name)
+    if name not in dict(listing.stored()) and manifest.read(folder) is not None:
+        with progress.preparing({}) as report:
+            store.complete(names.find(name), folder, report=report)
+    put(str(folder))
 
 
 @app.command()

@@ -26,7 +26,6 @@ prints this page; it is made of what `--help` is made of.
 - Nothing asks a question; nothing is fetched with `--offline`.
 """
 _EXAMPLE = re.compile(r"^Examples?: ", re.MULTILINE)
-_MARKUP = re.compile(r"\[/?(?:bold|dim|cyan|green|yellow|red|link)\b[^\]]*\]")
 
 
 def page(app: Any) -> str:
@@ -110,7 +109,7 @@ def _listed(options: Iterable[Any]) -> Iterator[str]:
         names = [*option.opts, *option.secondary_opts]
         value = "" if option.is_flag else f" {_value(option)}"
         more = " Repeatable." if option.multiple and "repeatable" not in (option.help or "").lower() else ""
-        yield f"- `{', '.join(names)}{value}`: {_MARKUP.sub('', ' '.join((option.help or '').split()))}{more}"
+        yield f"- `{', '.join(names)}{value}`: {' '.join((option.help or '').split())}{more}"
 
 
 def _value(parameter: Any) -> str:

@@ -47,8 +47,6 @@ POSITIONS, COMPUTED = 1 << 26, 1 << 13
 """The most positions of a model, and of one whose table of positions transformers computes number by number."""
 SINUSOIDAL = ("marian", "pegasus", "distilbert", "xlm", "flaubert", "roformer")
 """Families of such models."""
-WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
-"""Kinds of layers, and the number that each needs."""
 LEAST, HUGE = -(1 << 31), 1 << 62
 """Between these is every number that means something; beyond, a library's own arithmetic overflows."""
 _LAYERS = re.compile(r"(^|_)n?_?layers?$")
@@ -83,7 +81,6 @@ def examine(folder: Path, *, allow_pickle: bool, weights: Path | None = None) ->
     if all(path.suffix == ".safetensors" for path in files):
         tensors = {name: tensor for path in files for name, tensor in safetensors.header(path).items()}
         check_numbers(config, tensors, where=str(folder / "config.json"))
-        _check_windows(config, where=str(folder / "config.json"))
         _check_generation(folder, config, tensors)
         return Checkpoint(config, tensors)
     if not allow_pickle:
@@ -274,14 +271,6 @@ def _steps(part: object) -> Iterator[Json]:
         yield part
         for inner in (*(part.get("normalizers") or ()), *(part.get("decoders") or ())):
             yield from _steps(inner)
-
-
-def _check_windows(config: Json, *, where: str) -> None:
-    """Refuse layers that look back over a window of no size: the first text would fail on it."""
-    kinds = config.get("layer_types")
-    for kind, size in WINDOWS.items():
-        if isinstance(kinds, list) and kind in kinds and config.get(size, 1) is None:
-            raise ModelError(f"{where}: layers of {kind} need {size}", code="bad-model")
 
 
 def _short(value: int) -> str:

@@ -12,6 +12,7 @@ from llmcli.errors import LlmcliError, one_line
 
 LONGEST = 200
 """The most characters of a library's own words."""
+LIBRARIES = ("torch", "transformers", "tokenizers")
 
 
 def failure(error: BaseException) -> bool:
@@ -20,6 +21,15 @@ def failure(error: BaseException) -> bool:
     A panic in Rust is a BaseException, as KeyboardInterrupt is: ``except Exception`` would miss it.
     """
     return isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime"
+
+
+def within(error: BaseException) -> bool:
+    """Whether it was raised by Python code of the libraries that run models, and not by llmcli's own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(name).partition(".")[0] in LIBRARIES
 
 
 def reason(error: BaseException | str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
 
+from llmcli.config import places
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory, out_of_memory
 from llmcli.models import checking, foreign, memory, originals
 from llmcli.models.checking import Checkpoint
@@ -94,11 +95,12 @@ def _fits(folder: Path, auto: Any, *, dtype: Any, device: str, found: Checkpoint
 
 
 def examined(folder: Path, *, allow_pickle: bool) -> Checkpoint:
-    """What a checkpoint's own files say, if it may be loaded at all; rounded weights stand for those that were let go.
+    """What a checkpoint's own files say, if it may be loaded at all. In the store rounded weights may stand for others.
 
     Raises ModelError, OutOfMemory.
     """
-    weights = originals.rounded(folder) if originals.missing(folder) else None
+    stored = folder.is_relative_to(places.cache())
+    weights = originals.rounded(folder) if stored and originals.missing(folder) else None
     found = checking.examine(folder, allow_pickle=allow_pickle, weights=weights)
     room, vocabulary = memory.address_space(), folder / "tokenizer.json"
     need = memory.TOKENIZER * vocabulary.stat().st_size if vocabulary.is_file() else 0

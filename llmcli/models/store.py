@@ -38,6 +38,14 @@ def checkpoint(model: ModelConfig, *, offline: bool, report: Report) -> Path:
     return target
 
 
+def whole(model: ModelConfig, *, offline: bool, report: Report) -> Path:
+    """The folder of a model's checkpoint with its 32-bit weights: any program can read it. Raises as checkpoint()."""
+    found = checkpoint(model, offline=offline, report=report)
+    if folder(model.source, name=model.stored) is not None:
+        complete(model, found, report=report)
+    return found
+
+
 def here(model: ModelConfig) -> bool:
     """Whether the checkpoint is in the store, or a folder of the user's: nothing is to be made. Raises ModelError."""
     target = folder(model.source, name=model.stored)
@@ -192,22 +200,27 @@ def _made(model: ModelConfig, work: Path, *, offline: bool, report: Report) -> t
 
 
 def complete(model: ModelConfig, folder: Path, *, report: Report) -> None:
-    """Make the 32-bit weights again, which then stay. Raises ModelError, OutputError, OutOfMemory."""
+    """Have 32-bit weights that were let go made again; then they stay. Raises ModelError, OutputError, OutOfMemory."""
+    if not model.source.converted or not originals.missing(folder):
+        return
+    with building.lock(folder):
+        if originals.missing(folder):  # another process may just have made them
+            _convert_again(model, folder, report=report)
+
+
+def _convert_again(model: ModelConfig, folder: Path, *, report: Report) -> None:
     from llmcli.models import gguf
 
-    with building.lock(folder):
-        if not originals.missing(folder):
-            return
-        work = folder.with_name(f"{folder.name}.partial")
+    work = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir()
+        gguf.convert(_original(model, folder, work), work / "checkpoint", report=report)
+        (work / "checkpoint" / originals.FULL).replace(folder / originals.FULL)
+        with manifest.locked(folder, wait=True):
+            manifest.add(folder, originals.FULL)
+    finally:
         shutil.rmtree(work, ignore_errors=True)
-        try:
-            work.mkdir()
-            gguf.convert(_original(model, folder, work), work / "checkpoint", report=report)
-            (work / "checkpoint" / originals.FULL).replace(folder / originals.FULL)
-            with manifest.locked(folder, wait=True):
-                manifest.add(folder, originals.FULL)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
 
 
 def _original(model: ModelConfig, folder: Path, work: Path) -> Path:

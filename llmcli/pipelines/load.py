@@ -67,20 +67,14 @@ def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | No
 def _load(folder: Path, config: AnyConfig, report: Report, watch: Callable[[Any], None] | None) -> Model:
     stored = _stored(folder, config)
     with originals.held(stored) as lock:
-        found = _examined(folder, config, report)
+        if stored is not None and originals.rounded(stored) is None:
+            store.complete(config.model, stored, report=report)
+        found = loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle))
         with loading.reported(folder, pickled=found.pickled):
             model = _made(folder, config, found, report, watch)
         if stored is not None and lock is not None:
             originals.let_go(config.model, stored, lock)
     return model
-
-
-def _examined(folder: Path, config: AnyConfig, report: Report) -> Checkpoint:
-    """What the checkpoint's files say. Where no weights at all are left, they are made again."""
-    stored = _stored(folder, config)
-    if stored is not None and originals.missing(stored) and originals.rounded(stored) is None:
-        store.complete(config.model, stored, report=report)
-    return loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle))
 
 
 def _made(
@@ -100,7 +94,7 @@ def _made(
     if model is None:
         if stored is not None and originals.missing(stored):
             store.complete(config.model, stored, report=report)
-            found = _examined(folder, config, report)
+            found = loading.examined(folder, allow_pickle=False)  # llmcli wrote it
         model = _module(folder, config, found, form, stored=stored, weights=weights)
     if watch is not None:
         watch(model)

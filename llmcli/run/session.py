@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmcli import reports
-from llmcli.errors import ROW_ERRORS, ModelError
+from llmcli.errors import ROW_ERRORS, LlmcliError, ModelError
 from llmcli.reports import LOADING, READY
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
@@ -107,6 +107,13 @@ class Local:
                 return [failed(records[0], error, model=self.model)]
             half = len(records) // 2
             return self.answer(records[:half]) + self.answer(records[half:])
+        except Exception as error:
+            from llmcli.models import foreign
+
+            if isinstance(error, LlmcliError) or not foreign.within(error):
+                raise
+            raise ModelError(f"{self.model}: the model fails on a text: {foreign.reason(error)}", code="bad-model",
+                             hint="its config.json may not fit its architecture") from error  # fmt: skip
 
     def prepare(self) -> None:
         """Fetch or convert the model, if it is not here: then it can be loaded, by any process. Raises ModelError."""

@@ -70,7 +70,7 @@ class Models:
 
     def script(self, task: str, dtype: torch.dtype = torch.bfloat16) -> tuple[Any, Any]:
         """A module and a tokenizer."""
-        folder = store.checkpoint(self.opened(task).config.model, offline=True, report=unheard)
+        folder = store.whole(self.opened(task).config.model, offline=True, report=unheard)
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval().to(DEVICE), tokenizer
@@ -201,7 +201,7 @@ print(tokenizer.decode(model.generate(**chat, max_new_tokens=16, do_sample=False
 
 def cold(models: Models) -> None:
     """Seconds of a whole process."""
-    folder = store.checkpoint(models.opened("generate").config.model, offline=True, report=unheard)
+    folder = store.whole(models.opened("generate").config.model, offline=True, report=unheard)
     WITH.write_text(SCRIPT)
     ours = [sys.executable, "-m", "llmcli", "generate", "-m", str(models.smollm2), "--no-worker",
             "--max-new-tokens", "16", "Why is the sky blue?"]  # fmt: skip

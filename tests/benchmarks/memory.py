@@ -28,7 +28,7 @@ ALLOWED = 1.3, 400
 
 def main() -> None:
     """Print a table: the weights, the peak, and the goal."""
-    folder = store.checkpoint(api.open("sentiment").config.model, offline=True, report=unheard)
+    folder = store.whole(api.open("sentiment").config.model, offline=True, report=unheard)
     own = "bfloat16" if devices.bfloat16() else "float32"
     llmcli = [sys.executable, "-m", "llmcli", "sentiment", "--no-worker", warm.TEXT]
     with tempfile.TemporaryDirectory() as place:

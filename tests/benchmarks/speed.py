@@ -109,7 +109,7 @@ def table(work: str, unit: str, contestants: dict[str, Work], rounds: int) -> li
 @cache
 def opened(task: str) -> tuple[Any, Any]:
     """A task's default model, as a script has it."""
-    folder = store.checkpoint(api.open(task).config.model, offline=False, report=unheard)
+    folder = store.whole(api.open(task).config.model, offline=False, report=unheard)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     return model, AutoTokenizer.from_pretrained(folder)
 
@@ -172,7 +172,7 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
     others = {}
     if peers.ctranslate2():
         prompt = [_parallel.render(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
-        translated = peers.Apart(peers.Generator, store.checkpoint(run.model, offline=False, report=unheard))
+        translated = peers.Apart(peers.Generator, store.whole(run.model, offline=False, report=unheard))
 
         def converted() -> tuple[float, str]:
             made = translated("beams", [(p.prefix, p.row) for p in prompt], beams=4, most=64)
@@ -220,7 +220,7 @@ def generation(count: int) -> dict[str, Work]:
 
     found = {"script": script, "llmcli": measured(), "llmcli, float32": measured(dtype="float32")}
     if peers.ctranslate2():
-        other = peers.Apart(peers.Generator, store.checkpoint(run.model, offline=False, report=unheard))
+        other = peers.Apart(peers.Generator, store.whole(run.model, offline=False, report=unheard))
         ids = [inputs["input_ids"][0].tolist() for inputs in chats]
         found["CTranslate2 int8"] = lambda: judged(*other("greedy", ids, most=TOKENS, penalty=penalty))
     if count == 1 and peers.llama():

@@ -79,7 +79,7 @@ def given() -> dict[str, Any]:
     rendered = prompts.render(prompts.of(run), TEXT)
     # The example ends before its answer: what stands there is the question.
     words = [word for label in run.settings.labels or [] for word in label.words or []]
-    folder = store.checkpoint(run.model, offline=True, report=unheard)
+    folder = store.whole(run.model, offline=True, report=unheard)
     return {"folder": str(folder), "prompt": rendered.prefix + rendered.row, "words": words}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,18 @@ def test_weights_go_and_come(cli, file: Path, tmp_path: Path, monkeypatch: pytes
     assert cli(*asked).out == first.out
     assert cli(*asked, "--plain", "--dtype", "float32").out == plain.out
     assert originals.FULL in kinds(folder(tmp_path))
+
+
+def test_the_path_of_a_model_is_of_a_whole_checkpoint(cli, file: Path, tmp_path: Path):
+    """Other programs read it; a copy of a folder without its weights is no checkpoint."""
+    cli(*ASKED, "-m", str(file))
+    copy = shutil.copytree(folder(tmp_path), tmp_path / "copy")
+    done = cli(*ASKED, "-m", str(copy))
+    assert (done.code, done.err.count("\n"), "missing-weights" in done.err) == (4, 1, True), done.err
+    for _ in range(2):
+        done = cli("models", "path", str(file))
+        assert (done.code, done.out) == (0, f"{folder(tmp_path)}\n"), done.err
+        assert originals.FULL in kinds(folder(tmp_path))
 
 
 def test_rounded_weights_that_are_gone_are_made_again(cli, file: Path, tmp_path: Path):
