@@ -51,15 +51,14 @@ class Meter:
 
     def __init__(self) -> None:
         self._start, self._counters = time.monotonic(), counters()
-        self.input_tokens = self.output_tokens = 0
 
-    def cost(self, *, pid: int) -> Cost:
+    def cost(self, *, input_tokens: int, output_tokens: int, pid: int) -> Cost:
         """What it was until now; ``pid`` is the process that works."""
         seconds, now = time.monotonic() - self._start, counters()
         joules = {
             name: self._counters[name].until(now[name]) for name in self._counters.keys() & now.keys()
         }  # a counter that came or went tells nothing
-        return Cost(self.input_tokens, self.output_tokens, seconds, peak(pid), dict(sorted(joules.items())))
+        return Cost(input_tokens, output_tokens, seconds, peak(pid), dict(sorted(joules.items())))
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,10 @@ from llmcli.cli.signals import die
 TYPE_CHECKING = False  # typing itself is not imported before main() has begun
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from contextlib import ExitStack
     from typing import Any, NoReturn
 
-    from llmcli.cli.cost import Cost, Meter
-    from llmcli.cli.progress import Preparing, Rows
-    from llmcli.config.run_config import RunOptions
+    from llmcli.cli.progress import Preparing
     from llmcli.errors import LlmcliError
-    from llmcli.run.journal import Journal
-    from llmcli.run.session import Session
     from llmcli.worker.client import Opened
 
 
@@ -140,86 +135,7 @@ def _report(error: LlmcliError) -> int:
 
 
 def execute(open_session: Callable[[Preparing], Opened], *, asked: Mapping[str, Any] | None = None) -> int:
-    """Run a task, and give the exit code. Errors of the whole run are raised.
+    """Run a task, and give the exit code. Raises the errors of the whole run. ``asked``: the command line's options."""
+    from llmcli.cli import running
 
-    ``asked``: the command line's options, which hold until all settings are resolved.
-    """
-    import contextlib
-    from functools import partial
-
-    from llmcli import tasks
-    from llmcli.cli import progress, totals
-    from llmcli.cli.cost import Meter
-    from llmcli.data import inputs, readers, targets
-    from llmcli.data.writer import Writer
-    from llmcli.errors import InputError
-    from llmcli.run import runner, sharding
-
-    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-    with contextlib.ExitStack() as stack:
-        report = stack.enter_context(progress.preparing(asked or {}))
-        opened = open_session(report)
-        run, session = opened.run, stack.enter_context(contextlib.closing(opened.session))
-        task, output = tasks.get(run.task), run.output
-        report.settle(quiet=output.quiet, bar=not output.no_progress, verbose=output.verbose)
-        if run.cluster.cluster is not None:
-            from llmcli.cli import clustered
-
-            return clustered.execute(run, opened.session, report)
-        meter = Meter() if output.cost else None
-        aside = targets.aside(run, task)
-        files = inputs.listed(run, aside=aside)
-        targets.check(run, files, aside=aside)
-        assembly, shard = task.assemble(run), run.shard
-        total = readers.count(run, files) if run.batch and not output.quiet else None
-        total = round(total / shard.of) if total and shard else total
-        if output.requests is not None:
-            from llmcli.cli import requesting
-
-            return requesting.write(run, report, files)
-        journal = _journal(run, session, stack) if assembly is None or assembly.journaled else None
-        with (
-            progress.Rows(report, total=total, quiet=output.quiet, batch=run.batch,
-                          earlier=journal.finished if journal else 0) as rows,
-            Writer(run, task) as writer,
-        ):  # fmt: skip
-            records = readers.read(run, files)
-            records = rows.reading(sharding.part(records, shard, task.row_fields) if shard else records)
-            if journal is not None:
-                patience = signals.Patience(idle=lambda: report.busy, last_words=rows.saved, quiet=output.quiet)
-                records = stack.enter_context(patience).between(records)
-            answer = partial(runner.run, session, journal=journal, row_fields=task.row_fields)
-            emit = writer.emit if writer.streams and not run.batch else None
-            if assembly is None:
-                results = answer(records, emit=emit)
-            else:  # its pieces are not what is shown
-                results = assembly.join(rows.passing(answer(assembly.split(records))), emit=emit)
-            for result in task.select(run, totals.counted(run, results, rows)):
-                if meter is not None and not run.batch:
-                    result.fields["cost"] = _spent(meter, rows, session).as_json()
-                writer.write(result)
-            if not rows.rows and not shard:
-                raise InputError("the input is empty", code="empty")
-        if journal is not None:
-            journal.complete(keep=run.batch)
-    return totals.closed(run, rows, writer, _spent(meter, rows, session) if meter else None)
-
-
-def _spent(meter: Meter, rows: Rows, session: Session) -> Cost:
-    meter.input_tokens, meter.output_tokens = rows.input_tokens, rows.output_tokens
-    return meter.cost(pid=session.pid)
-
-
-def _journal(run: RunOptions[Any], session: Session, stack: ExitStack) -> Journal | None:
-    """The journal of a run that keeps one, until the stack is left."""
-    if run.journal is None:
-        return None
-    from llmcli.run.journal import Journal
-
-    if run.shard is not None:
-        from llmcli.cluster import shards
-
-        shards.claim(run, run.shard)
-
-    return stack.enter_context(Journal(run.journal, output=run.output, fingerprint=session.fingerprint))
+    return running.execute(open_session, asked or {})

@@ -61,6 +61,8 @@ def command(values: dict[str, Any]) -> int:
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     with progress.preparing(values) as report:
         found = shards.read(asked.folder)
+        if asked.output is not None:
+            shards.refuse_own(asked.folder, asked.output)
         output = replace(found.run.output, output=asked.output, quiet=asked.quiet, no_progress=asked.no_progress)
         source = replace(found.run.source, input=asked.input or found.run.source.input)
         return put_together(found, replace(found.run, source=source, output=output), report, partial=asked.partial)

@@ -50,8 +50,9 @@ class Answers:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 self.state = "did not come to its end"
-            first = journal.payload(stream.readline().removeprefix(journal.MAGIC))
-            if first is None or not journal.ours(path):
+            head = stream.readline()
+            first = journal.payload(head.removeprefix(journal.MAGIC)) if head.startswith(journal.MAGIC) else None
+            if first is None:
                 raise UsageError(f"{shown(path)}: the journal is damaged, or of another llmcli", code="damaged")
             self.fingerprint = first["fingerprint"]
             self._place = stream.tell()

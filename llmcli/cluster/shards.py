@@ -13,10 +13,11 @@ from typing import Any
 
 from llmcli.config import cluster
 from llmcli.config.cluster import ClusterOptions, Shard
-from llmcli.config.run_config import FOLDER_JOURNAL, RunOptions
+from llmcli.config.run_config import FOLDER_JOURNAL, RunOptions, real
 from llmcli.data.inputs import STDIN, unreadable
 from llmcli.errors import InputError, OutputError, UsageError, shown
 from llmcli.reports import say
+from llmcli.run.sharding import ENDINGS
 from llmcli.tasks import _packing
 
 NOTE = "shards.json"
@@ -26,20 +27,44 @@ _NAME = re.compile(r"shard-(\d+)-of-(\d+)")
 
 def claim(run: RunOptions[Any], shard: Shard) -> None:
     """Make the folder ready for a shard. Raises UsageError where it holds parts of another number, OutputError."""
-    assert run.output.output is not None  # a shard has an output
-    folder = run.output.output.parent
+    folder = _folder(run)
     for path in run.source.input:
         if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
             raise UsageError(f"{shown(folder)}: the shards would be read as inputs", hint="give another -o")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_others(folder, shard.of)
-        partial = folder / f".{shard.name}.partial"
+    except OSError as error:
+        raise OutputError(f"{shown(folder)}: {error.strerror or error}", code="write") from error
+    _say(shard, quiet=run.output.quiet)
+
+
+def note(run: RunOptions[Any], shard: Shard) -> None:
+    """Write down in the folder what a shard does; its journal has to be open, so that it is what others did.
+
+    Raises OutputError.
+    """
+    folder = _folder(run)
+    partial = folder / f".{shard.name}.partial"
+    try:
         partial.write_text(json.dumps({"of": shard.of, "run": _packed(run)}, default=str))
         partial.replace(folder / NOTE)
     except OSError as error:
         raise OutputError(f"{shown(folder)}: {error.strerror or error}", code="write") from error
-    _say(shard, quiet=run.output.quiet)
+
+
+def refuse_own(folder: Path, output: Path) -> None:
+    """Raise UsageError where an output would replace what a shard has written."""
+    inside, target = real(folder), real(output)
+    if target.is_relative_to(inside) and target != inside:
+        name = target.relative_to(inside).parts[0]
+        if name == NOTE or _NAME.match(name):
+            raise UsageError(f"{shown(output)}: a file of the shards", hint="give another --output")
+
+
+def _folder(run: RunOptions[Any]) -> Path:
+    assert run.output.output is not None  # a shard has an output
+    return run.output.output.parent
 
 
 def _say(shard: Shard, *, quiet: bool) -> None:
@@ -83,7 +108,7 @@ class Shards:
         if number in self.journals:
             return self.journals[number]
         name = Shard(number, self.of).name
-        endings = ("", ".jsonl", ".csv", ".tsv")
+        endings = dict.fromkeys(("", *ENDINGS.values()))
         places = [self.folder / name / FOLDER_JOURNAL, *(self.folder / f"{name}{end}.journal" for end in endings)]
         return next((place for place in places if place.is_file()), None)
 
@@ -91,9 +116,9 @@ class Shards:
 def read(folder: Path) -> Shards:
     """The shards of a folder. Raises InputError where it holds none, UsageError where it holds those of two runs."""
     try:
-        note = json.loads((folder / NOTE).read_text())
-        run = _packing.unpack_run(note["run"])
-        _refuse_others(folder, note["of"])
+        packed = json.loads((folder / NOTE).read_text())
+        run = _packing.unpack_run(packed["run"])
+        _refuse_others(folder, packed["of"])
     except FileNotFoundError as error:
         raise InputError(f"{shown(folder)}: no folder of shards", code="no-shards",
                          hint="give the -o of runs with --shard") from error  # fmt: skip
@@ -103,4 +128,4 @@ def read(folder: Path) -> Shards:
         raise InputError(f"{shown(folder / NOTE)}: damaged, or of another llmcli", code="no-shards",
                          hint="start a shard anew with --resume") from error  # fmt: skip
     output = replace(run.output, output=None, resume=None, retry_failed=False, max_errors=None)
-    return Shards(folder, note["of"], replace(run, output=output, cluster=ClusterOptions()))
+    return Shards(folder, packed["of"], replace(run, output=output, cluster=ClusterOptions()))

@@ -25,7 +25,7 @@ def placed(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     shard, folder = config.shard, config.output.output
     if config.spread and config.output.requests is not None:
         raise UsageError("--requests is for all rows: without --shard and --cluster",
-                         hint="give those with --responses")  # fmt: skip
+                         hint="give --shard with --responses")  # fmt: skip
     if shard is None:
         return _clustered(config)
     if config.cluster.cluster is not None:
@@ -42,6 +42,9 @@ def placed(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
 def _clustered(config: RunConfig[OptionsT]) -> RunConfig[OptionsT]:
     """The settings of a run without shards. Raises UsageError for what no cluster can do."""
     if config.cluster.cluster is not None:
+        for option, given in (("--responses", config.source.responses), ("--cost", config.output.cost)):
+            if given:
+                raise UsageError(f"{option} is for one process", hint=f"leave {option} or --cluster away")
         if config.journal is None:
             raise UsageError("--cluster is for rows, and for files as --output", hint="give -o FILE")
         if any(str(path) == "-" for path in config.source.input) or not config.source.input:
@@ -57,7 +60,7 @@ def part(records: Iterator[Record], shard: Shard, row_fields: Sequence[str]) -> 
         empty = False
         mine = shard.holds(keys.digest(record, row_fields))
         if held is not None and (mine or record.last):
-            yield replace(held, last=record.last and not mine)
+            yield held if mine else replace(held, last=True)
             held = None
         if mine and record.last:
             yield record

@@ -27,15 +27,15 @@ def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_energy_is_the_packages(powercap: Path):
     meter = cost.Meter()
     (powercap / "intel-rapl:0" / "energy_uj").write_text("3500000\n")
-    assert dict(meter.cost(pid=os.getpid()).joules) == {"package-0": 2.5}
+    assert dict(meter.cost(input_tokens=0, output_tokens=0, pid=os.getpid()).joules) == {"package-0": 2.5}
     (powercap / "intel-rapl:0" / "energy_uj").write_text("500000\n")  # it began anew, after ten joules
-    assert dict(meter.cost(pid=os.getpid()).joules) == {"package-0": 9.5}
+    assert dict(meter.cost(input_tokens=0, output_tokens=0, pid=os.getpid()).joules) == {"package-0": 9.5}
 
 
 def test_where_no_counter_can_be_read_nothing_is_guessed(powercap: Path):
     for file in powercap.glob("*/energy_uj"):
         file.unlink()
-    found = cost.Meter().cost(pid=os.getpid())
+    found = cost.Meter().cost(input_tokens=0, output_tokens=0, pid=os.getpid())
     assert found.as_json()["energy_joules"] is None
     assert found.line().endswith("energy not measurable here")
 
