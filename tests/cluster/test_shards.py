@@ -223,6 +223,26 @@ def test_other_settings_and_another_number_are_refused(cli, fake, tmp_path: Path
     assert (done.code, "shards 1 and 2 were made with different settings: labels" in done.err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["shard-00001-of-00002.jsonl", "shard-00002-of-00002.jsonl.journal", "shards.json"])
+def test_a_merge_is_not_written_over_a_shard(cli, fake, tmp_path: Path, many: Path, name: str):
+    folder = tmp_path / "out"
+    shards(cli, folder, "sentiment", "-i", str(many), of=2)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    done = cli("merge", str(folder), "-o", str(folder / name))
+    assert (done.code, done.out, done.err.count("\n"), "a file of the shards" in done.err) == (2, "", 1, True), done.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert cli("merge", str(folder), "-o", str(folder / "merged.jsonl")).code == 0
+
+
+def test_a_refused_shard_leaves_the_folder_as_it_says(cli, fake, tmp_path: Path, many: Path):
+    """What shards.json says is what the finished ones were made with."""
+    folder = tmp_path / "out"
+    shards(cli, folder, "sentiment", "-i", str(many), of=2)
+    before = (folder / "shards.json").read_bytes()
+    done = cli("sentiment", "-i", str(many), "-o", str(folder), "--shard", "1/2", "--all-scores", "--resume")
+    assert (done.code, (folder / "shards.json").read_bytes()) == (2, before), done.err
+
+
 def test_more_shards_than_rows_and_no_row_at_all(cli, fake, tmp_path: Path):
     source = tmp_path / "in.txt"
     source.write_text("good\n")
