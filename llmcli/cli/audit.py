@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group)
 TASKS = ("sentiment", "classify", "generate")
-LEFT_OUT = (judging.LEFT_OUT - {"input", "text"}) | {"threshold", "max_new_tokens", "temperature", "top_p", "top_k",
-            "num_beams", "repetition_penalty", "stop", "seed", "raw", "thinking"}  # fmt: skip
+LEFT_OUT = (judging.LEFT_OUT - {"input", "text", "lines"}) | {"suffix", "threshold", "max_new_tokens", "temperature",
+            "top_p", "top_k", "num_beams", "repetition_penalty", "stop", "seed", "raw", "thinking"}  # fmt: skip
 """Options of the tasks that mean nothing here."""
 LABELS = """Change the words of rows, and see whether the labels change: names, gender, nationality, age, typos, case,
     negation, or your own list (a .tsv file: TERM, a tab, TERM).
@@ -146,7 +146,7 @@ def _show(found: Audit) -> None:
     put(f"  labels that changed: {found.changed} of {done}, {found.changed / done:.3f} {ends(interval)}"
         + ("; after a denial they should" if found.swap.denies else ""))  # fmt: skip
     for one in found.shifts:
-        put(f"  mean shift of {one.label}: {signed(one.mean)} {ends(one.interval, sign=True)}")
+        put(f"  mean shift of {one.name}: {signed(one.value)} {ends(one.interval, sign=True)}")
     put("")
     rows = [[str(one.pair.record.id), ", ".join(one.pair.swapped.what)[:SHOWN // 2],
              " → ".join(f"{label} {scores[label]:.3f}" for label, scores in zip(one.labels, one.scores, strict=True)),
@@ -167,7 +167,7 @@ def _show_preferred(found: Preferred) -> None:
     put(f"  likelier with the first column: {found.first} of {done}, {found.first / done:.3f} "
         f"{ends(wilson(found.first, done))}")  # fmt: skip
     if found.mean is not None:
-        put(f"  mean gain of the second column, in nats a text: {signed(found.mean.mean)} "
+        put(f"  mean gain of the second column, in nats a text: {signed(found.mean.value)} "
             f"{ends(found.mean.interval, sign=True)}")  # fmt: skip
     put("")
     rows = [[str(pair.record.id), ", ".join(pair.swapped.what)[:SHOWN // 2], signed(gain), _short(pair.record)]

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from llmcli.cli import looking, viewing
-from llmcli.cli.looking import DEFAULT, Device, From, Input, Json, Model, Npy, Offline, Quiet, Svg, Target, To, Top
+from llmcli.cli.looking import Device, From, Input, Json, Model, Npy, Offline, Quiet, Svg, Target, To, Top
 from llmcli.cli.quick_help import Group
+from llmcli.errors import UsageError
 from llmcli.reports import put
 
 app = typer.Typer(cls=Group)
@@ -21,7 +22,7 @@ Place = Annotated[
 
 @app.command()
 def tokens(
-    text: Text = None, input: Input = None, model: Model = DEFAULT,
+    text: Text = None, input: Input = None, model: Model = None,
     count: Annotated[bool, typer.Option("--count", help="Print the number of tokens alone.")] = False,
     pad: Annotated[
         bool, typer.Option("--pad", help="Show several texts as one batch: ids, padded to one length, and the mask.")
@@ -36,28 +37,30 @@ def tokens(
 
     Example: llmcli inspect tokens --pad "A cat." "A cat sat on the mat."
     """
+    if pad and (count or svg is not None):
+        raise UsageError("--pad excludes --count and --svg")
     texts = looking.texts(text, input, writes=[svg])
     from llmcli.inspecting import opening, pictures, pieces
 
     with looking.preparing(quiet=quiet) as report:
-        run = opening.config({"model": model, "offline": offline})
+        run = opening.config(model=model, offline=offline)
         encoder = opening.encoder(run, report=report)
-    found = [pieces.tokens(encoder, one) for one in texts]
-    if json:
-        for one, listed in zip(texts, found, strict=True):
-            looking.say_json(viewing.tokens_json(run.model.name, one, listed))
-    elif pad:
-        viewing.padded(encoder.tokenizer, found)
-    else:
-        for one, listed in zip(texts, found, strict=True):
-            put(str(len(listed))) if count else viewing.tokens(run.model.name, one, listed, quiet=quiet)
-    if svg is not None:
-        looking.save(svg, pictures.tokens(run.model.name, [token for listed in found for token in listed]))
+    name, found = run.model.name, [pieces.tokens(encoder, one) for one in texts]
+    looking.save(svg, lambda: pictures.tokens(name, [token for listed in found for token in listed]))
+    if pad:
+        batch = viewing.padded(encoder.tokenizer, found)
+        looking.say_json(viewing.batch_json(name, batch)) if json else viewing.batch(batch)
+        return
+    for one, listed in zip(texts, found, strict=True):
+        if json:
+            looking.say_json(viewing.tokens_json(name, one, listed))
+        else:
+            put(str(len(listed))) if count else viewing.tokens(name, one, listed, quiet=quiet)
 
 
 @app.command()
 def scores(
-    text: Text = None, input: Input = None, model: Model = DEFAULT, top: Top = 3, target: Target = "",
+    text: Text = None, input: Input = None, model: Model = None, top: Top = 3, target: Target = "",
     from_: From = "", to: To = "", json: Json = False, svg: Svg = None, npy: Npy = None, device: Device = None,
     offline: Offline = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -73,19 +76,15 @@ def scores(
 
     opened, name = _open(model, device=device, offline=offline, quiet=quiet)
     found = scoring.scores(opened, one, _target(target, from_, to), top=top)
-    if json:
-        looking.say_json(viewing.scores_json(name, one, found))
-    else:
-        viewing.scores(found, quiet=quiet)
-    if svg is not None:
-        looking.save(svg, pictures.scores(name, found))
-    values = [float("nan") if each.log_probability is None else each.log_probability for each in found]
-    looking.save(npy, values)
+    looking.save(svg, lambda: pictures.scores(name, found))
+    looking.save(npy, lambda: [float("nan") if each.log_probability is None else each.log_probability
+                               for each in found])  # fmt: skip
+    looking.say_json(viewing.scores_json(name, found)) if json else viewing.scores(found, quiet=quiet)
 
 
 @app.command()
 def attention(
-    text: Text = None, input: Input = None, model: Model = DEFAULT,
+    text: Text = None, input: Input = None, model: Model = None,
     layer: Annotated[int | None, typer.Option(help="The layer, from 0.", show_default="the last")] = None,
     head: Annotated[int | None, typer.Option(help="The head, from 0.", show_default="the mean of all")] = None,
     token: Place = None, target: Target = "", from_: From = "", to: To = "",
@@ -112,19 +111,14 @@ def attention(
     opened, name = _open(model, device=device, offline=offline, quiet=quiet)
     found = attending.attention(opened, one, _target(target, from_, to), part=part)
     shown = _chosen(opened, one, found, layer=layer, head=head, token=token)
-    if json:
-        looking.say_json(viewing.attention_json(name, one, shown))
-    else:
-        viewing.attention(shown)
-    if svg is not None:
-        looking.save(svg, viewing.attention_svg(name, shown))
-    if npy is not None:
-        looking.save(npy, viewing.stacked(found))
+    looking.save(svg, lambda: viewing.attention_svg(name, shown))
+    looking.save(npy, lambda: viewing.stacked(found))
+    looking.say_json(viewing.attention_json(name, shown)) if json else viewing.attention(shown)
 
 
 @app.command()
 def layers(
-    text: Text = None, input: Input = None, model: Model = DEFAULT, token: Place = None, top: Top = 3,
+    text: Text = None, input: Input = None, model: Model = None, token: Place = None, top: Top = 3,
     target: Target = "", from_: From = "", to: To = "", json: Json = False, svg: Svg = None, npy: Npy = None,
     device: Device = None, offline: Offline = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -136,30 +130,21 @@ def layers(
     Example: llmcli inspect layers "The capital of France is"
     """
     one = _one(text, input, svg, npy)
-    from llmcli.inspecting import attention as attending
     from llmcli.inspecting import layers as reading
-    from llmcli.inspecting import pictures, pieces
+    from llmcli.inspecting import pictures
 
     opened, name = _open(model, device=device, offline=offline, quiet=quiet)
-    place = None
-    if token is not None:
-        place = int(token) if token.isdecimal() else attending.place(pieces.tokens(opened.encoder, one), token)
-    found = reading.lens(opened, one, _target(target, from_, to), place=place, top=top)
-    if json:
-        looking.say_json(viewing.layers_json(name, one, found))
-    else:
-        viewing.layers(found)
-    if svg is not None:
-        looking.save(svg, pictures.layers(name, found))
-    if npy is not None:
-        looking.save(npy, found.states.numpy())
+    found = reading.lens(opened, one, _target(target, from_, to), token=token, top=top)
+    looking.save(svg, lambda: pictures.layers(name, found))
+    looking.save(npy, found.states.numpy)
+    looking.say_json(viewing.layers_json(name, found)) if json else viewing.layers(found)
 
 
 @app.command()
 def embeddings(
     words: Annotated[list[str] | None, typer.Argument(help="Words. Missing: those of standard input.",
                                                       show_default=False)] = None,
-    input: Input = None, model: Model = DEFAULT, top: Top = 5, json: Json = False, svg: Svg = None, npy: Npy = None,
+    input: Input = None, model: Model = None, top: Top = 5, json: Json = False, svg: Svg = None, npy: Npy = None,
     device: Device = None, offline: Offline = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show word embeddings: of each word the nearest tokens of the vocabulary, and how near the words are.
@@ -176,42 +161,35 @@ def embeddings(
 
     opened, name = _open(model, device=device, offline=offline, quiet=quiet)
     found = embedding.embedded(opened, given, top=top)
-    if json:
-        looking.say_json(viewing.embeddings_json(name, found))
-    else:
-        viewing.embeddings(found)
-    if svg is not None:
-        looking.save(svg, pictures.embeddings(name, found))
-    if npy is not None:
-        looking.save(npy, found.vectors.numpy())
+    looking.save(svg, lambda: pictures.embeddings(name, found))
+    looking.save(npy, found.vectors.numpy)
+    looking.say_json(viewing.embeddings_json(name, found)) if json else viewing.embeddings(found)
 
 
 def _one(text: list[str] | None, input: Any, *writes: Any) -> str:
     """The one text. Raises UsageError for several: words without quotation marks, most likely."""
-    from llmcli.errors import UsageError
-
     found = looking.texts(text, input, writes=writes)
     if len(found) > 1:
         raise UsageError("more than one text", hint="put quotation marks around it")
     return found[0]
 
 
-def _open(model: str, *, device: str | None, offline: bool, quiet: bool) -> tuple[Any, str]:
+def _open(model: str | None, *, device: str | None, offline: bool, quiet: bool) -> tuple[Any, str]:
     """The model and its name."""
     from llmcli.inspecting import opening
 
     with looking.preparing(quiet=quiet) as report:
-        run = opening.config({"model": model, "device": device, "offline": offline})
+        run = opening.config(model=model, device=device, offline=offline)
         return opening.model(run, report=report), run.model.name
 
 
 def _chosen(model: Any, text: str, found: Any, *, layer: int | None, head: int | None, token: str | None) -> Any:
     """A layer, a head or the mean of all, and one token where it is named: of a head its sums too."""
-    from llmcli.inspecting import attention
+    from llmcli.inspecting import attention, pieces
 
     number, weights = found.layer(layer)
     chosen = weights.mean(0) if head is None else found.head(number, head)
-    query = None if token is None else attention.place(found.queries, token)
+    query = None if token is None else pieces.place(found.queries, token)
     row = None
     if head is not None and query is not None and found.part == "self":
         row = attention.row(model, text, chosen, layer=number, head=head, query=query)

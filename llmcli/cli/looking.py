@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,9 +28,9 @@ Input = Annotated[
     typer.Option("--input", "-i", help="Read the text from this file; '-' is standard input.", show_default=False),
 ]
 Model = Annotated[
-    str,
+    str | None,
     typer.Option("--model", "-m", help="A model's name, or the folder of a checkpoint.",
-                 autocompletion=options.matching_models),
+                 autocompletion=options.matching_models, show_default="that of your settings, else gemma-3-270m"),
 ]  # fmt: skip
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=False)]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
@@ -45,8 +45,6 @@ Target = Annotated[
 ]  # fmt: skip
 From = Annotated[str, typer.Option("--from", "-f", help="Translation models: the text's language.", show_default=False)]
 To = Annotated[str, typer.Option("--to", "-t", help="Translation models: the other language.", show_default=False)]
-DEFAULT = "gemma-3-270m"
-"""The model that is looked into where none is named."""
 LARGEST = 1 << 19
 """The most bytes of a text."""
 
@@ -119,12 +117,16 @@ def preparing(*, quiet: bool) -> AbstractContextManager[Preparing]:
     return progress.preparing({"quiet": quiet})
 
 
-def save(path: Path | None, content: Any) -> None:
-    """Write a picture, or an array, whole. Raises OutputError."""
+def save(path: Path | None, make: Callable[[], Any]) -> None:
+    """Write a picture, or an array, whole, if it has a name: before anything is printed, as a pipe may close.
+
+    Raises OutputError.
+    """
     if path is None:
         return
     from llmcli.config.run_config import plain
 
+    content = make()
     if isinstance(content, str):
         raw = content.encode()
     else:

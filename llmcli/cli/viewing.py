@@ -61,23 +61,40 @@ def _range(begin: int | None, end: int | None) -> str:
     return "" if begin is None else f"{begin}-{end}"
 
 
-def padded(tokenizer: Any, found: Sequence[Sequence[Token]]) -> None:
-    """Several texts as a batch: shorter ones filled up with the padding token, which the mask hides."""
+@dataclass(frozen=True)
+class Batch:
+    """Several texts of one length, (texts, tokens): shorter ones filled up, which the mask hides."""
+
+    ids: list[list[int]]
+    mask: list[list[int]]
+
+
+def padded(tokenizer: Any, found: Sequence[Sequence[Token]]) -> Batch:
+    """Texts as a batch. Raises ModelError where there is no padding token."""
     from llmcli.errors import ModelError
 
     pad = tokenizer.pad_token_id
     if pad is None:
         raise ModelError("its tokenizer has no padding token", code="no-padding", hint="give another --model")
     width = max(map(len, found))
-    left = tokenizer.padding_side == "left"
+    way = -1 if tokenizer.padding_side == "left" else 1
+    ids = [[token.id for token in listed][::way] + [pad] * (width - len(listed)) for listed in found]
+    mask = [[1] * len(listed) + [0] * (width - len(listed)) for listed in found]
+    return Batch([row[::way] for row in ids], [row[::way] for row in mask])
+
+
+def batch_json(model: str, found: Batch) -> dict[str, Any]:
+    """A batch as a model gets it."""
+    return {"model": model, "ids": found.ids, "mask": found.mask}
+
+
+def batch(found: Batch) -> None:
+    """Two lines a text."""
     rows: list[list[str | Span]] = []
-    for listed in found:
-        free = width - len(listed)
-        ids, mask, fills = [token.id for token in listed], [1] * len(listed), [pad] * free
-        whole, seen = ([*fills, *ids], [0] * free + mask) if left else ([*ids, *fills], mask + [0] * free)
-        rows.append(["ids", *(Span(str(each), None if on else nth(3)) for each, on in zip(whole, seen, strict=True))])
-        rows.append(["mask", *map(str, seen)])
-    looking.columns([""] * (width + 1), rows)
+    for ids, mask in zip(found.ids, found.mask, strict=True):
+        rows.append(["ids", *(Span(str(each), None if seen else nth(3)) for each, seen in zip(ids, mask, strict=True))])
+        rows.append(["mask", *map(str, mask)])
+    looking.columns([""] * (len(found.ids[0]) + 1), rows)
 
 
 def _likely(found: Sequence[Likely]) -> list[dict[str, Any]]:
@@ -93,7 +110,7 @@ def _perplexity(found: Sequence[Scored]) -> tuple[float, int]:
     return math.exp(min(-sum(known) / len(known), 700.0)) if known else math.nan, len(known)
 
 
-def scores_json(model: str, text: str, found: Sequence[Scored]) -> dict[str, Any]:
+def scores_json(model: str, found: Sequence[Scored]) -> dict[str, Any]:
     """The scores of a text's tokens; logarithms are natural ones."""
     perplexity, count = _perplexity(found)
     return {"model": model, "perplexity": round(perplexity, 6) if count else None, "tokens": [
@@ -116,7 +133,7 @@ def scores(found: Sequence[Scored], *, quiet: bool) -> None:
         say(f"llmcli: perplexity {perplexity:.4g} over {count} tokens")
 
 
-def attention_json(model: str, text: str, shown: Chosen) -> dict[str, Any]:
+def attention_json(model: str, shown: Chosen) -> dict[str, Any]:
     """A layer's weights: of a head, or the mean of all heads; of one query, or of all."""
     found, values = shown.found, shown.weights
     weights = values.tolist() if shown.query is None else values[shown.query].tolist()
@@ -192,7 +209,7 @@ def stacked(found: Attention) -> Any:
     return known
 
 
-def layers_json(model: str, text: str, found: Lens) -> dict[str, Any]:
+def layers_json(model: str, found: Lens) -> dict[str, Any]:
     """What each layer would say; layer 0 is the word embedding."""
     said = [
         {

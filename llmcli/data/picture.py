@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from llmcli.run.task import Task
 from llmcli.text import svg
 from llmcli.text.painted import Span
 
+HEAD = 100
+"""Places of a row's answer."""
 MOST = 200
 """Rows of a picture; those behind them are left out, and it says so."""
 
@@ -42,7 +45,9 @@ class Picture:
         self._rows += 1
         if self._rows > MOST:
             return
-        head = " ".join(self._task.text(result, self._options).split("\t")[:2])
+        fields = {name: value for name, value in result.fields.items() if name != self._task.optional["explain"]}
+        answer = self._task.text(replace(result, fields=fields), self._options)
+        head = svg.short(" ".join(answer.split("\t")[:2]), cells=HEAD)
         self._parts.append(svg.text(svg.MARGIN, self._y + 14, head, "t"))
         words = [Span(span.text.strip() or "␣", span.fill) for span in self._task.painted(result) if span.text.strip()]
         drawn, wide, end = svg.strip(words, (), top=self._y + svg.LINE)

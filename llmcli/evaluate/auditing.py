@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmcli.evaluate import statistics
-from llmcli.evaluate.statistics import Interval, Measure
+from llmcli.evaluate.comparing import Score
+from llmcli.evaluate.statistics import Measure
 from llmcli.evaluate.swaps import Swap, Swapped
 from llmcli.run import runner
 from llmcli.run.records import Record, Result
@@ -60,15 +61,6 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Shift:
-    """The mean shift of a label's score, and where the true one lies."""
-
-    label: str
-    mean: float
-    interval: Interval
-
-
-@dataclass(frozen=True)
 class Audit:
     """What a change does to labels.
 
@@ -81,7 +73,8 @@ class Audit:
     without: int
     failed: int
     compared: list[Compared]
-    shifts: list[Shift]
+    shifts: list[Score]
+    """The mean shift of each label's score."""
 
     @property
     def changed(self) -> int:
@@ -115,8 +108,7 @@ class Audit:
         return {
             "model": self.model, "swap": self.swap.name, "rows": self.rows, "compared": len(self.compared),
             "without": self.without, "failed": self.failed, "changed": self.changed, "wrong": self.wrong,
-            "shifts": [{"label": one.label, "mean": round(one.mean, 6), "low": round(one.interval.low, 6),
-                        "high": round(one.interval.high, 6)} for one in self.shifts],
+            "shifts": [{"label": one.name, **_rounded(one)} for one in self.shifts],
             "worst": [{"id": one.pair.record.id, "changes": one.pair.swapped.what, "labels": list(one.labels),
                        "scores": [round(scores[one.labels[0]], 6) for scores in one.scores]} for one in self.worst],
             "measures_not": NOT_MEASURED,
@@ -151,7 +143,12 @@ def _label(scores: Mapping[str, float]) -> str:
     return max(scores, key=lambda name: scores[name])
 
 
-def _shifts(compared: Sequence[Compared]) -> list[Shift]:
+def _rounded(mean: Score) -> dict[str, float]:
+    low, high = mean.interval.low, mean.interval.high
+    return {"mean": round(mean.value, 6), "low": round(low, 6), "high": round(high, 6)}
+
+
+def _shifts(compared: Sequence[Compared]) -> list[Score]:
     """Of each label; of two the first says all."""
     if not compared:
         return []
@@ -160,13 +157,13 @@ def _shifts(compared: Sequence[Compared]) -> list[Shift]:
             for label in (labels[:1] if len(labels) == 2 else labels)]  # fmt: skip
 
 
-def _shift(label: str, values: Sequence[float]) -> Shift:
+def _shift(label: str, values: Sequence[float]) -> Score:
     """The mean, and its interval by a bootstrap of the pairs."""
     import numpy
 
     parts = numpy.array([[value, 1.0] for value in values])
     measure = Measure(label, parts, lambda sums: sums[..., 0] / sums[..., 1])
-    return Shift(label, measure.value, statistics.spread(statistics.bootstrap([measure])[:, 0]))
+    return Score(label, measure.value, statistics.spread(statistics.bootstrap([measure])[:, 0]))
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ class Preferred:
     rows: int
     pairs: list[Pair]
     gains: list[float]
-    mean: Shift | None
+    mean: Score | None
 
     @property
     def first(self) -> int:
@@ -205,12 +202,10 @@ class Preferred:
 
     def as_json(self) -> dict[str, Any]:
         """All of an audit of likelihoods."""
-        mean = self.mean
         return {
             "model": self.model, "swap": self.swap.name, "rows": self.rows, "compared": len(self.pairs),
             "without": self.rows - len(self.pairs), "first_likelier": self.first,
-            "gain": None if mean is None else {"mean": round(mean.mean, 6), "low": round(mean.interval.low, 6),
-                                               "high": round(mean.interval.high, 6)},
+            "gain": None if self.mean is None else _rounded(self.mean),
             "worst": [{"id": pair.record.id, "changes": pair.swapped.what, "gain": round(gain, 6)}
                       for pair, gain in self.worst],
             "measures_not": NOT_MEASURED,

@@ -49,7 +49,7 @@ def swap(name: str) -> Swap:
     path = places.shipped() / FOLDER / f"{name}.tsv"
     if "/" in name or name.endswith(".tsv") or not path.is_file():
         path = Path(name)
-        if not path.is_file():
+        if not path.exists() or path.is_dir():  # a pipe will do: --swap <(…)
             raise UsageError(f"--swap: no list {name}", hint=f"{', '.join(names())}, or a .tsv file")
     forward, backward = _read(path)
     denies = name == DENIED
@@ -101,6 +101,8 @@ def _listed(
 
     def put(match: re.Match[str]) -> str:
         article, gap, term = match[1] or "", match[2] or "", match[3]
+        if term.lower() not in table:  # a letter that has no case of its own: the pattern takes a dotless i for i
+            return match[0]
         other = _cased(table[term.lower()], like=term)
         changed.append((term, other))
         if article and (term[0].lower() in VOWELS) != (other[0].lower() in VOWELS):

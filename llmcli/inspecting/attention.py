@@ -99,16 +99,6 @@ def _weights(told: Any, queries: Sequence[Token], keys: Sequence[Token]) -> torc
     return forward.finite(told[0])
 
 
-def place(tokens: Sequence[Token], named: str) -> int:
-    """Where a token stands: the first whose text is ``named``, or its number. Raises UsageError."""
-    for at, token in enumerate(tokens):
-        if named.strip() in (token.shown.strip(), token.piece.strip()) and named.strip():
-            return at
-    if named.isdecimal() and int(named) < len(tokens):
-        return int(named)
-    raise UsageError("--token: the text has no such token", hint="llmcli inspect tokens lists them; a number will do")
-
-
 def row(model: Any, text: str, weights: torch.Tensor, *, layer: int, head: int, query: int) -> Row:
     """How a head of a decoder, or of an encoder alone, comes to its ``weights`` (queries, keys) of one query.
 

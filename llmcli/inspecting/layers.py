@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from llmcli.errors import ModelError, UsageError
-from llmcli.inspecting import forward, scores
+from llmcli.errors import ModelError
+from llmcli.inspecting import forward, pieces, scores
 from llmcli.inspecting.forward import Target
 from llmcli.inspecting.pieces import Token
 from llmcli.inspecting.scores import Likely
@@ -44,8 +44,11 @@ class Lens:
     states: torch.Tensor
 
 
-def lens(model: Any, text: str, target: Target | None, *, place: int | None, top: int) -> Lens:
-    """Read the states of all layers behind the token at ``place`` (None: the last). Raises ModelError, UsageError."""
+def lens(model: Any, text: str, target: Target | None, *, token: str | None, top: int) -> Lens:
+    """Read the states of all layers behind a token: the first of this text, else of this number; None: the last.
+
+    Of an encoder-decoder it is a token of what is written. Raises ModelError, UsageError.
+    """
     module = model.model
     if not scores.tells(module):
         raise ModelError(f"a {type(module).__name__} says no next token", code="wrong-task",
@@ -56,9 +59,7 @@ def lens(model: Any, text: str, target: Target | None, *, place: int | None, top
     if not states or any(state is None for state in states):
         raise ModelError(f"a {type(module).__name__} does not tell its layers' states", code="no-states")
     tokens = found.written or found.read
-    place = len(tokens) - 1 if place is None else place
-    if not 0 <= place < len(tokens):
-        raise UsageError(f"there is no token {place}: the text has {len(tokens)}, from 0")
+    place = len(tokens) - 1 if token is None else pieces.place(tokens, token)
     whole = torch.stack([forward.finite(state[0]) for state in states])
     norm = _norm(calls, states[-1])
     read = _reader(module, states[-1][0], found.output.logits[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 from llmcli import tasks
@@ -14,18 +13,21 @@ from llmcli.reports import LOADING, READY, Introduced
 from llmcli.run import resolve
 
 DEFAULT = "gemma-3-270m"
-"""The model that is looked into where none is named."""
+"""The model that is looked into where the user's settings name none."""
 PLAIN = {"plain": True, "dtype": "float32"}
 LONGEST = 1024
 """Tokens of a text: what is kept of each grows with their number, attention with its square."""
 
 
-def config(settings: Mapping[str, Any]) -> AnyConfig:
-    """The settings of a look into a model: ``model``, ``device``, ``offline``. Raises ModelError, UsageError."""
-    given = {name: value for name, value in settings.items() if value is not None}
-    offline = bool(given.pop("offline", False))
-    named = {"model": DEFAULT} | PLAIN | given | {"options": {"offline": offline}}
-    run = resolve.merged(tasks.get("generate"), named)
+def config(*, model: str | None, device: str | None = None, offline: bool = False) -> AnyConfig:
+    """The settings of a look into a model: those that are given, else the user's for generate.
+
+    Raises ModelError, UsageError, ConfigError.
+    """
+    task = tasks.get("generate")
+    given: dict[str, Any] = PLAIN | {"model": model or resolve.users_model(task) or DEFAULT}
+    given |= {"device": device} if device is not None else {}
+    run = resolve.merged(task, given | ({"options": {"offline": True}} if offline else {}))
     if run.model.source.server is not None:
         raise ModelError("a server does not tell what goes on inside its model", code="wrong-task",
                          hint="give a model that is loaded here")  # fmt: skip

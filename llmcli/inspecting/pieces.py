@@ -9,6 +9,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any
 
+from llmcli.errors import UsageError
 from llmcli.text.painted import visible
 
 NEAR = 64
@@ -63,6 +64,16 @@ def of_ids(encoder: Any, ids: Sequence[int]) -> list[Token]:
     """Tokens that belong to no text that was given: those that a model writes."""
     spelling = Spelling(encoder.tokenizer)
     return [spelling.token(token) for token in ids]
+
+
+def place(tokens: Sequence[Token], named: str) -> int:
+    """Where a token stands: the first whose text is ``named``, or its number. Raises UsageError."""
+    for at, token in enumerate(tokens):
+        if named.strip() in (token.shown.strip(), token.piece.strip()) and named.strip():
+            return at
+    if named.isdecimal() and int(named) < len(tokens):
+        return int(named)
+    raise UsageError("--token: the text has no such token", hint="llmcli inspect tokens lists them; a number will do")
 
 
 def placed(

@@ -63,6 +63,11 @@ def chosen_model(task: Task[Any]) -> str:
     return _model(task, merge([*below, *upper]).values)
 
 
+def users_model(task: Task[Any]) -> str | None:
+    """The model that the user's own settings name for a task, if any do. Raises ConfigError, UsageError."""
+    return merge(_declared(task, {})[1]).values.get("model") or None
+
+
 def _declared(task: Task[Any], settings: Mapping[str, Any]) -> tuple[list[Layer], list[Layer]]:
     """The layers of the task's own files, and those above a model's own settings; each weakest first."""
     below = [Layer(str(path), _task(path)) for path in places.find("tasks", task.name)]
@@ -178,8 +183,7 @@ def _check_served(config: RunConfig[Any]) -> None:
     for name in [*told, *local]:
         option = f"--{name.removeprefix('generation.').replace('_', '-')}"
         where = "" if (origin := config.origins.get(name)) == FLAG else f" ({origin})"
-        raise UsageError(f"{option} is for models that run here{where}",
-                         hint=f"a server takes {TAKEN}")  # fmt: skip
+        raise UsageError(f"{option} is for models that run here{where}", hint=f"a server takes {TAKEN}")
 
 
 def _dump(settings: Settings | ModelConfig) -> dict[str, Any]:
@@ -213,8 +217,8 @@ def _user(task: str) -> list[Layer]:
     for name in user.tasks:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(f"{path}: [tasks.{name}] there is no such task",
-                              hint=f"did you mean {close[0]}?" if close else f"tasks: {', '.join(known)}")  # fmt: skip
+            hint = f"did you mean {close[0]}?" if close else f"tasks: {', '.join(known)}"
+            raise ConfigError(f"{path}: [tasks.{name}] there is no such task", hint=hint)
     general = {key: value for key, value in _dump(user).items() if key not in ("tasks", "worker")}
     layers = [Layer(str(path), general)]
     if task in user.tasks:
@@ -243,6 +247,5 @@ def _check_pickle(settings: Settings, model: ModelConfig, origins: Mapping[str, 
     if origins["allow_pickle"] != FLAG:
         raise ConfigError(f"{origins['allow_pickle']}: [allow_pickle] can only be given on the command line")
     if model.source.path is None:
-        raise UsageError(
-            "--allow-pickle is for a folder of your own", hint="download the checkpoint, and give its path"
-        )
+        raise UsageError("--allow-pickle is for a folder of your own",
+                         hint="download the checkpoint, and give its path")  # fmt: skip

@@ -70,7 +70,7 @@ def _explained(
             found = parts.parts(record.text, by_word=by_word)
             texts = [parts.without(record.text, part) for part in found]
             if not found or not all(text.strip() for text in texts):  # of one part nothing would be left
-                return _with(result, [])
+                return _with(result, [], ())
             variants = [replace(record, text=text, shifts=()) for text in [record.text, *texts]]
             whole, *others = answer(model, bare(config), variants)
             if error := next((each.error for each in (whole, *others) if each.error), None):
@@ -79,7 +79,7 @@ def _explained(
             return _with(result, [
                 {"text": record.text[part.start : part.end], "start": part.start, "end": part.end,
                  "effect": sure - score(whole, other)} for part, other in zip(found, others, strict=True)
-            ])  # fmt: skip
+            ], (whole, *others))  # fmt: skip
 
         pairs = zip(results, records, strict=True)
         return [result if result.error else explain(result, record) for result, record in pairs]
@@ -87,9 +87,12 @@ def _explained(
     return work
 
 
-def _with(result: Result, listed: list[dict[str, Any]]) -> Result:
+def _with(result: Result, listed: list[dict[str, Any]], read: Sequence[Result]) -> Result:
+    """The result with its explanation. ``read``: what was answered besides, whose tokens count too."""
     fields = {**result.fields, "explanation": {"method": "occlusion", "parts": listed}}
-    return replace(result, fields=fields, notices=(*result.notices, NOTICE))
+    return replace(result, fields=fields, notices=(*result.notices, NOTICE),
+                   input_tokens=sum(each.input_tokens for each in (result, *read)),
+                   output_tokens=sum(each.output_tokens for each in (result, *read)))  # fmt: skip
 
 
 def line(result: Result) -> list[str]:
@@ -101,8 +104,10 @@ def line(result: Result) -> list[str]:
 
 
 def painted(result: Result) -> list[Span]:
-    """The text of a row, what speaks for the answer green, what speaks against it red."""
-    listed = result.fields.get("explanation", {}).get("parts", [])
+    """The text of a row, what speaks for the answer green, what speaks against it red; of one part without colour."""
+    if "explanation" not in result.fields:
+        return []
+    listed = result.fields["explanation"]["parts"]
     text = result.record.text if result.record else ""
     most = max((abs(part["effect"]) for part in listed), default=0.0)
     spans, at = [], 0
@@ -111,7 +116,7 @@ def painted(result: Result) -> list[Span]:
             spans.append(Span(text[at : part["start"]]))
         spans.append(Span(part["text"], tone(part["effect"] / most) if most >= FAINT else None))
         at = part["end"]
-    spans += [Span(text[at:])] if listed and at < len(text) else []
+    spans += [Span(text[at:])] if at < len(text) else []
     return [Span(visible(span.text), span.fill) for span in spans]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ FOR, AGAINST = (46, 125, 50), (198, 40, 40)
 """The strongest colours: of what speaks for something, and of what speaks against it."""
 WHITE = (255, 255, 255)
 _ISOLATE, _ISOLATED = "\u2068", "\u2069"
-_RIGHT_TO_LEFT = (("\u0590", "\u08ff"), ("\ufb1d", "\ufdff"), ("\ufe70", "\ufefc"))
+_RIGHT_TO_LEFT = ("R", "AL")
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,19 @@ def shade(share: float) -> Colour:
 def visible(text: str) -> str:
     """A text in which a line break and a tab can be seen, and nothing commands a terminal."""
     shown = text.replace("\n", "⏎").replace("\t", "⇥")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def isolated(text: str) -> str:
     """A text that is written from right to left, marked so that what stands beside it keeps its place."""
-    turned = any(low <= c <= high for c in text for low, high in _RIGHT_TO_LEFT)
+    turned = any(unicodedata.bidirectional(c) in _RIGHT_TO_LEFT for c in text)
     return f"{_ISOLATE}{text}{_ISOLATED}" if turned else text
+
+
+def right_to_left(text: str) -> bool:
+    """Whether most of a text's letters are written from right to left."""
+    ways = [unicodedata.bidirectional(c) for c in text]
+    return sum(way in _RIGHT_TO_LEFT for way in ways) > ways.count("L")
 
 
 def ansi(spans: Iterable[Span]) -> str:

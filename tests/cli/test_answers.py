@@ -129,9 +129,14 @@ def test_a_prompt_with_an_end_is_answered(cli, fake, monkeypatch, prompt: str, c
     assert [bool(rendered.messages) for rendered in fake.prompts] == [chat]
 
 
-def test_help_imports_nothing_heavy():
+HELPS = ["", "sentiment", "inspect", "inspect tokens", "inspect scores", "inspect attention", "inspect layers",
+         "inspect embeddings", "audit sentiment"]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", HELPS)
+def test_help_imports_nothing_heavy(command: str):
     code = (
-        "import sys; sys.argv = ['llmcli', '--help']\n"
+        f"import sys; sys.argv = ['llmcli', *'{command}'.split(), '--help']\n"
         "from llmcli.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
@@ -139,6 +144,7 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+    assert f"Usage: llmcli {command}".strip() in done.stdout
 
 
 def test_readme_help_is_current(process):

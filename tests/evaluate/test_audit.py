@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,11 @@ CHANGES = {
     "an article": ("nationality", "a canadian, A SWISS, a French", "a mexican, AN AFGHAN, an Algerian"),
     "capitals": ("case", "Good film.", "GOOD FILM."),
     "small": ("case", "GOOD!", "good!"),
+    "letters without a case of their own": (
+        "gender",
+        "H\u0131s, h\u0130s, \u017fhe, his",
+        "H\u0131s, h\u0130s, \u017fhe, her",
+    ),
     "no letters": ("case", "123", None),
     "no word is long enough": ("typos", "a bad one", None),
     "the first alone": ("negation", "it is good and is fun", "it is not good and is fun"),
@@ -141,13 +146,12 @@ def test_a_broken_row_is_said_and_left_out(cli, fake):
     assert "1 of 2 rows cannot be used" in done.err
 
 
-def test_help_imports_nothing_heavy():
-    code = (
-        "import sys; sys.argv = ['llmcli', 'audit', 'sentiment', '--help']\n"
-        "from llmcli.cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(sorted({'torch', 'transformers', 'pydantic', 'numpy'} & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
+def test_lines_and_a_list_from_a_pipe(cli, fake, tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("good\tfine\n"))
+    writer.start()
+    done = cli("audit", "sentiment", "--swap", str(pipe), "--lines", "--json", stdin="good day\nno\ngood\n")
+    writer.join()
+    value = json.loads(done.out)
+    assert (value["rows"], value["compared"]) == (3, 2)

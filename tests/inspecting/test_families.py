@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from llmcli.errors import ModelError
 from tests.support import families, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT, TARGET = "a good day", "hello"
 WITHOUT = {"mamba", "mamba2", "falcon-mamba", "rwkv", "prophetnet", "falcon", "falcon-alibi"}
 """No attention, or attention that has no such weights."""
@@ -20,16 +20,6 @@ NOT_TAKEN_APART = {"bloom", "diffllama", "gpt-neo", "gpt-oss", "minimax", "mpt",
                    "xglm"}  # fmt: skip
 """Their attention is more than softmax of the scores, or transformers has no place to listen to it."""
 SINKS = {"gpt-oss"}
-
-
-@pytest.fixture(autouse=True)
-def few_threads() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache
@@ -80,9 +70,9 @@ def test_family(name: str):
     assert [one.likely[0].token.id for one in found] == log_p.argmax(-1).tolist()[: len(ids)]
     if name in NO_LENS:
         with pytest.raises(ModelError):
-            layers.lens(model, TEXT, target, place=None, top=1)
+            layers.lens(model, TEXT, target, token=None, top=1)
     else:
-        last = layers.lens(model, TEXT, target, place=0, top=1).layers[-1].likely[0]
+        last = layers.lens(model, TEXT, target, token="0", top=1).layers[-1].likely[0]
         assert (last.token.id, last.probability) == (int(log_p[0].argmax()), pytest.approx(float(log_p[0].max().exp())))
     if name in WITHOUT:
         with pytest.raises(ModelError, match="does not tell"):

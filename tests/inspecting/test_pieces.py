@@ -80,7 +80,7 @@ def test_bytes_of_sentencepiece():
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("a\nb", "a⏎b"), ("\t", "⇥"), ("\x1b[31m", "\\x1b[31m"), ("\u202e", "\\x202e"), ("力", "力")],
+    [("a\nb", "a⏎b"), ("\t", "⇥"), ("\x1b[31m", "\\x1b[31m"), ("\u202e", "\\u202e"), ("力", "力")],
 )
 def test_nothing_commands_a_terminal(text: str, shown: str):
     assert painted.visible(text) == shown

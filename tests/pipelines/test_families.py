@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -13,6 +12,7 @@ from llmcli.errors import ModelError
 from llmcli.text.prompts import Rendered
 from tests.support import families, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TEXTS = ["a good day", "h", "the longest of these rows"]
 PREFIXES = ["", "Some examples before.\n"]
 WORDS = {"a": ["x"], "b": ["yes", "yet"]}
@@ -24,17 +24,6 @@ READ_PLAINLY = {
     "rwkv", "mamba", "mamba2", "falcon-mamba", "jamba", "bamba", "falcon-h1", "granite-hybrid", "lfm2", "minimax",
 }  # fmt: skip
 """Families that have no shortcuts."""
-
-
-@pytest.fixture(autouse=True)
-def few_threads() -> Iterator[None]:
-    """Tiny matrices: threads would only wait for each other."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -25,6 +25,12 @@ def test_the_word_that_decides_has_the_effect(cli, fake):
     assert sum("a old day" in text for text in texts) == 1
 
 
+def test_tokens_are_of_all_that_was_read(cli, fake):
+    one, whole = (json.loads(cli("sentiment", "--json", "--cost", *options, "a good day").out)
+                  for options in ([], ["--explain"]))  # fmt: skip
+    assert whole["input_tokens"] == whole["cost"]["input_tokens"] > 3 * one["input_tokens"]
+
+
 def test_text_mode_names_the_foremost(cli, fake):
     assert cli("sentiment", "--explain", "a good day").out == "positive\t0.9863\tgood=+0.8960\n"
 
@@ -69,6 +75,11 @@ def test_a_picture(cli, fake, tmp_path: Path):
     text = "".join(ElementTree.fromstring(target.read_text()).itertext())
     assert "positive 0.9863" in text
     assert "<bad>" in text
+    assert cli("answer", "who?", "--explain", "-o", str(target), stdin="Hello there. It rains.").code == 0
+    head = next(ElementTree.fromstring(target.read_text()).iter("{http://www.w3.org/2000/svg}text"))
+    assert head.text == "Hello"
+    assert cli("sentiment", "--explain", "good", "-o", str(target)).code == 0
+    assert ">good</text>" in target.read_text()
     plain = tmp_path / "plain.svg"
     assert cli("sentiment", "a good day", "-o", str(plain)).code == 0
     assert plain.read_text() == "positive\t0.9863\n"
