@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CLUSTER = "Clusters"
 """A panel of the help."""
-_SHARD = re.compile(r"(\d{1,7})/(\d{1,7})")
+_SHARD = r"(\d{1,7})/(\d{1,7})"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def number_of(digest: str, of: int) -> int:
 
 def parse(text: str) -> Shard:
     """The shard that ``I/N`` names. Raises UsageError."""
-    match = _SHARD.fullmatch(text)
+    match = re.fullmatch(_SHARD, text)
     if match is None:
         raise UsageError(f"--shard {text!r} is not I/N", hint="give --shard 3/20, or --shard auto")
     number, of = map(int, match.groups())

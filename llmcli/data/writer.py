@@ -6,17 +6,18 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from llmcli.config.run_config import ARRAY, RunOptions
 from llmcli.data import rendering, sinks, targets
-from llmcli.data.array import Array
-from llmcli.data.picture import Picture
 from llmcli.errors import one_line
 from llmcli.reports import RowErrors, plain, say
 from llmcli.run.records import Result
 from llmcli.run.task import Routes, Task
-from llmcli.text.painted import ansi
+
+if TYPE_CHECKING:
+    from llmcli.data.array import Array
+    from llmcli.data.picture import Picture
 
 
 class Writer:
@@ -32,8 +33,12 @@ class Writer:
         target = run.output.output
         self._out: _Output | Array | Picture
         if target is not None and target.suffix.lower() == ARRAY:
+            from llmcli.data.array import Array
+
             self._out = Array(run, task, target)
         elif target is not None and target.suffix.lower() == ".svg" and task.draws(run.options):
+            from llmcli.data.picture import Picture
+
             self._out = Picture(run, task, target)
         else:
             self._out = _Output(run, task, target, routes=self._routes)
@@ -159,6 +164,8 @@ class _Output:
         if result.error or not self.sink.terminal or self.format != "text":
             return ""
         if spans := self._task.painted(result):
+            from llmcli.text.painted import ansi
+
             return f"\n{ansi(spans)}"
         context = self._task.context(result)
         return f"\n\x1b[2m{self._clean(context)}\x1b[0m" if context and not os.environ.get("NO_COLOR") else ""

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from llmcli.run.records import Record, Result
-from llmcli.text.painted import Span
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import RunConfig, RunOptions
     from llmcli.pipelines.protocol import Emit, Model
+    from llmcli.text.painted import Span
 
 OptionsT = TypeVar("OptionsT")
 

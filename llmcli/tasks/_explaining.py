@@ -10,13 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmcli.run.records import Record, Result, failed
-from llmcli.text import parts
-from llmcli.text.painted import Span, tone, visible
 
 if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
     from llmcli.pipelines.protocol import Emit, Model
     from llmcli.run.task import Answer
+    from llmcli.text.painted import Span
 
 Score = Callable[[Result, Result], float]
 NOTICE = (
@@ -65,6 +64,7 @@ def _explained(
         results = answer(model, config, records, emit=emit)
         if not config.options.explain:
             return results
+        from llmcli.text import parts
 
         def explain(result: Result, record: Record) -> Result:
             found = parts.parts(record.text, by_word=by_word)
@@ -107,6 +107,8 @@ def painted(result: Result) -> list[Span]:
     """The text of a row, what speaks for the answer green, what speaks against it red; of one part without colour."""
     if "explanation" not in result.fields:
         return []
+    from llmcli.text.painted import Span, tone, visible
+
     listed = result.fields["explanation"]["parts"]
     text = result.record.text if result.record else ""
     most = max((abs(part["effect"]) for part in listed), default=0.0)

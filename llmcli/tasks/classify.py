@@ -60,7 +60,7 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
 def answer(
     model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
 ) -> list[Result]:
-    """See :func:`llmcli.tasks._labelling.answer`."""
+    """See :func:`llmcli.tasks._label_answers.answer`."""
     return _labelling.answer(model, config, records, multi=config.options.multi)
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.errors import UsageError
-from llmcli.run.records import Result
 from llmcli.run.task import Assembly, Routes, Task
-from llmcli.tasks import _files, _rows
 from llmcli.text import languages
 
 if TYPE_CHECKING:
     from typer import Option
 
     from llmcli.config.run_config import RunConfig, RunOptions
+    from llmcli.pipelines.protocol import Emit, Model
+    from llmcli.run.records import Record, Result
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     if any(not re.fullmatch(r"(?s)\s*[^\s=\t][^=\t]*[=\t]\s*\S.*", term) for term in options.term):
         raise UsageError("--term is not 'TERM=TRANSLATION'")
     if options.glossary is not None:  # of config.yaml; that of the command line has been read
+        from llmcli.tasks import _files
+
         given = [*options.term, *_files.terms_of(options.glossary)]
         config = replace(config, options=replace(options, glossary=None, term=given))
     if config.spread and (options.memory is not None or options.check or options.detect):
@@ -102,8 +104,19 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
     return config
 
 
+def answer(
+    model: Model, config: RunConfig[Options], records: Sequence[Record], *, emit: Emit | None = None
+) -> list[Result]:
+    """See :func:`llmcli.tasks._rows.answer`: a worker's client and --help do without it."""
+    from llmcli.tasks import _rows
+
+    return _rows.answer(model, config, records, emit=emit)
+
+
 def assemble(run: RunOptions[Options]) -> Assembly | None:
     """What takes the run's documents apart. Raises UsageError, InputError for its other files."""
+    from llmcli.tasks import _files, _rows
+
     return _files.assemble(run, target=_rows.wanted(run, run.options.to) if run.options.to else "")
 
 
@@ -118,6 +131,8 @@ def text(result: Result, options: Options) -> str:
     if options.detect:
         return f"{fields['language']}\t{fields['probability']:.4f}"
     if options.check:
+        from llmcli.tasks import _files
+
         return _files.listed(result)
     return str(fields["text"])
 
@@ -128,6 +143,8 @@ def read(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     path = options.pop("glossary", None)
     if path is None:
         return settings
+    from llmcli.tasks import _files
+
     terms = [*options.get("term", []), *_files.terms_of(path)]
     return {**settings, "options": {**options, "term": terms}}
 
@@ -147,7 +164,7 @@ TASK = Task(
     Example: llmcli translate --check -f en -t de -i README.md --against README.de.md
     """,
     options=Options,
-    answer=_rows.answer,
+    answer=answer,
     fields=("text", "source", "target", "checks"),
     instead={"detect": ("language", "probability"), "check": ("checks", "segments")},
     read=read,

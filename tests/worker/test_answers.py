@@ -120,9 +120,11 @@ def test_the_client_is_light(warm: Path, tiny_causal: Path):
     command = [sys.executable, "-X", "importtime", "-m", "llmcli", "sentiment", "-m", str(tiny_causal), "--json", "a"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["status"] == "ok"
-    imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
-    assert "llmcli" in imported
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "llmcli.tasks._labelling" in imported
     assert not imported & {"torch", "transformers", "pydantic", "rich", "typer", "yaml", "numpy"}
+    assert not imported & {"llmcli.data.picture", "llmcli.data.array", "llmcli.cli.cost", "llmcli.data.grep"}
+    assert not [name for name in imported if name.startswith("llmcli.text.")]
 
 
 def test_a_pipe_of_this_process_is_read_here(warm: Path, tiny_causal: Path):
