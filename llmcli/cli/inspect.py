@@ -48,7 +48,7 @@ def tokens(
     name, found = run.model.name, [pieces.tokens(encoder, one) for one in texts]
     looking.save(svg, lambda: pictures.tokens(name, [token for listed in found for token in listed]))
     if pad:
-        batch = viewing.padded(encoder.tokenizer, found)
+        batch = pieces.padded(encoder.tokenizer, found)
         looking.say_json(viewing.batch_json(name, batch)) if json else viewing.batch(batch)
         return
     for one, listed in zip(texts, found, strict=True):

@@ -226,31 +226,6 @@ class Rows:
         return f"{rows:,} {what}{'s' if rows > 1 else ''} kept, --resume goes on" if rows else ""
 
 
-class Training:
-    """How far training is: on the status line, or a line now and then."""
-
-    def __init__(self, report: Preparing, *, quiet: bool) -> None:
-        self._report, self._lines, self._said = report, not quiet and not status.terminal(), time.monotonic()
-        self._state = ""
-        report.work = lambda: self._state
-
-    def hear(self, found: Any) -> None:
-        """Take a :class:`llmcli.train.loop.Progress`."""
-        self._report("ready", 1.0)
-        parts = [found.method]
-        if found.step:
-            parts += [f"step {found.step:,} of {found.steps:,}", f"loss {found.loss:.3f}"]
-        if found.best is not None:
-            parts.append(f"best {found.best:.3f}")
-        if found.left is not None:
-            parts.append(f"{clock(found.left)} left")
-        self._state = ", ".join(parts)
-        now = time.monotonic()
-        if self._lines and now - self._said > EVERY:
-            self._said = now
-            say(f"llmcli: {self._state}")
-
-
 def clock(seconds: float) -> str:
     """A time for people: ``4.1 s``, ``0:01:25``."""
     whole = round(seconds)

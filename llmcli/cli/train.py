@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmcli import tasks
+from llmcli.cli import progress, status
 from llmcli.cli.flatten import flatten
-from llmcli.reports import put
+from llmcli.reports import put, say
 from llmcli.run.request import OF_ONE_RUN, groups, request
 
 if TYPE_CHECKING:
     from typer import Argument, Option
+
+    from llmcli.cli.progress import Preparing
+    from llmcli.train.loop import Progress
 
 
 app = typer.Typer()
@@ -85,9 +90,34 @@ class TrainOptions:
     ] = None  # fmt: skip
 
 
+class Training:
+    """How far training is: on the status line, or a line now and then."""
+
+    def __init__(self, report: Preparing, *, quiet: bool) -> None:
+        self._report, self._lines, self._said = report, not quiet and not status.terminal(), time.monotonic()
+        self._state = ""
+        report.work = lambda: self._state
+
+    def hear(self, found: Progress) -> None:
+        """Take how far it is."""
+        self._report("ready", 1.0)
+        parts = [found.method]
+        if found.step:
+            parts += [f"step {found.step:,} of {found.steps:,}", f"loss {found.loss:.3f}"]
+        if found.best is not None:
+            parts.append(f"best {found.best:.3f}")
+        if found.left is not None:
+            parts.append(f"{progress.clock(found.left)} left")
+        self._state = ", ".join(parts)
+        now = time.monotonic()
+        if self._lines and now - self._said > progress.EVERY:
+            self._said = now
+            say(f"llmcli: {self._state}")
+
+
 def train(task: str, values: dict[str, Any]) -> None:
     """Train, and print what came of it."""
-    from llmcli.cli import progress, signals
+    from llmcli.cli import signals
     from llmcli.cli.judging import say_broken
     from llmcli.config import places
     from llmcli.evaluate import rows
@@ -105,7 +135,7 @@ def train(task: str, values: dict[str, Any]) -> None:
         if found.broken and not values["quiet"]:
             say_broken(found)
         asked = Asked(**own | {"output": places.absolute(own["output"])})
-        shown = progress.Training(report, quiet=values["quiet"])
+        shown = Training(report, quiet=values["quiet"])
         with signals.Stopping(quiet=values["quiet"]) as stopping:
             ears = Ears(put, shown.hear, report, stopping.asked)
             training.train(declared, config, found, asked, ears)

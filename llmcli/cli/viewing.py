@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmcli.inspecting.attention import Attention, Row
     from llmcli.inspecting.embeddings import Embedded
     from llmcli.inspecting.layers import Lens
-    from llmcli.inspecting.pieces import Token
+    from llmcli.inspecting.pieces import Batch, Token
     from llmcli.inspecting.scores import Likely, Scored
 
 TAKEN = 5
@@ -59,28 +59,6 @@ def tokens(model: str, text: str, found: Sequence[Token], *, quiet: bool) -> Non
 
 def _range(begin: int | None, end: int | None) -> str:
     return "" if begin is None else f"{begin}-{end}"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Several texts of one length, (texts, tokens): shorter ones filled up, which the mask hides."""
-
-    ids: list[list[int]]
-    mask: list[list[int]]
-
-
-def padded(tokenizer: Any, found: Sequence[Sequence[Token]]) -> Batch:
-    """Texts as a batch. Raises ModelError where there is no padding token."""
-    from llmcli.errors import ModelError
-
-    pad = tokenizer.pad_token_id
-    if pad is None:
-        raise ModelError("its tokenizer has no padding token", code="no-padding", hint="give another --model")
-    width = max(map(len, found))
-    way = -1 if tokenizer.padding_side == "left" else 1
-    ids = [[token.id for token in listed][::way] + [pad] * (width - len(listed)) for listed in found]
-    mask = [[1] * len(listed) + [0] * (width - len(listed)) for listed in found]
-    return Batch([row[::way] for row in ids], [row[::way] for row in mask])
 
 
 def batch_json(model: str, found: Batch) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any
 
-from llmcli.errors import UsageError
+from llmcli.errors import ModelError, UsageError
 from llmcli.text.painted import visible
 
 NEAR = 64
@@ -114,6 +114,26 @@ def _span(raw: bytes, piece: bytes, at: int, said: tuple[int, int] | None) -> tu
         return said if said[0] >= at else (at, max(at, said[1]))
     near = raw.find(bare, at, at + len(bare) + NEAR) if bare else -1
     return (near, near + len(bare)) if near >= 0 else None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several texts of one length, (texts, tokens): shorter ones filled up, which the mask hides."""
+
+    ids: list[list[int]]
+    mask: list[list[int]]
+
+
+def padded(tokenizer: Any, found: Sequence[Sequence[Token]]) -> Batch:
+    """Texts as a batch. Raises ModelError where there is no padding token."""
+    pad = tokenizer.pad_token_id
+    if pad is None:
+        raise ModelError("its tokenizer has no padding token", code="no-padding", hint="give another --model")
+    width = max(map(len, found))
+    way = -1 if tokenizer.padding_side == "left" else 1
+    ids = [[token.id for token in listed][::way] + [pad] * (width - len(listed)) for listed in found]
+    mask = [[1] * len(listed) + [0] * (width - len(listed)) for listed in found]
+    return Batch([row[::way] for row in ids], [row[::way] for row in mask])
 
 
 class Spelling:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.errors import ModelError
-from llmcli.models import checking, memory
+from llmcli.models import memory, proportions
 from llmcli.models.safetensors import Tensor
 
 VERSIONS = (2, 3)
@@ -58,7 +58,7 @@ def _check(found: Header, name: str) -> None:
              "attention.head_count_kv": "num_key_value_heads"}  # fmt: skip
     config = {ours: found.values[key] for theirs, ours in names.items()
               if (key := f"{architecture}.{theirs}") in found.values}  # fmt: skip
-    checking.check_numbers(config, found.tensors, where=name)
+    proportions.check_numbers(config, found.tensors, where=name)
 
 
 class _Walk:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fnmatch
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from llmcli.config.model_config import HubSource
 from llmcli.errors import LlmcliError, ModelError, OutputError
-from llmcli.models import checking, foreign, manifest, refusals, transfer
+from llmcli.models import checking, foreign, hub_files, manifest, refusals, transfer
 from llmcli.reports import Report, human
 
-NEEDED = ("config.json", "generation_config.json", checking.POOLING, *checking.TOKENIZER)
 AGAIN = "try again: files that came whole are kept"
 DESCRIBING = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 """What tells what a checkpoint is; of Marian, ``vocab.json`` too: its target languages are tokens."""
 LARGEST = 1 << 25
 """The most bytes of such a file."""
-INDEX, WEIGHTS = (checking.INDEX,), ("*.safetensors",)
 SMALL = 1 << 20
 """A file may be so large, whatever the Hub says."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -56,7 +53,7 @@ def _asked(source: HubSource) -> Any:
 
     api = HfApi()
     info = api.model_info(source.repo, revision=source.revision, files_metadata=True)
-    if any(_like(file.rfilename, WEIGHTS) for file in info.siblings or []):
+    if any(hub_files.like(file.rfilename, hub_files.WEIGHTS) for file in info.siblings or []):
         return info
     offered = api.get_repo_discussions(
         source.repo, author=CONVERTER, discussion_type="pull_request", discussion_status="open"
@@ -79,7 +76,7 @@ def fetch(source: HubSource, folder: Path, *, report: Report) -> str:
         info = _info(source)
         commit = str(info.sha)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        small, weights = _needed(sizes, source.repo)
+        small, weights = hub_files.needed(sizes, source.repo)
         _room(sum(sizes[name] for name in small + weights), folder, source.repo)
         digests = {file.rfilename: file.lfs.sha256 for file in info.siblings or [] if file.lfs}
         done, total = 0, sum(sizes[name] for name in small + weights) or 1
@@ -104,7 +101,7 @@ def describe(source: HubSource, folder: Path) -> dict[str, str]:
     with _told(source, folder):
         info = _info(source)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        small, weights = _needed(sizes, source.repo)
+        small, weights = hub_files.needed(sizes, source.repo)
         commit, here = str(info.sha), {name: sizes[name] for name in small}
         _download(source.repo, folder, commit, {name: here[name] for name in DESCRIBING if name in here})
         config = _config(folder, source.repo)
@@ -191,31 +188,6 @@ def _told(source: HubSource, folder: Path | None = None) -> Iterator[None]:
     except Exception as error:  # the library takes what the answer holds as it is
         raise ModelError(f"{source.repo}: the Hub's answer is no description of a repository", code="hub",
                          hint="look at HF_ENDPOINT, or at the proxy") from error  # fmt: skip
-
-
-def _needed(sizes: dict[str, int], repo: str) -> tuple[list[str], list[str]]:
-    """The small files and the weights: of the repository's top folder, and how a sentence embedding is pooled."""
-    for name, size in sizes.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-            raise ModelError(f"{repo}: refused: it names a file outside its folder", code="hostile")
-        if _top(name) and _like(name, NEEDED + INDEX + WEIGHTS) and not (name.isprintable() and size >= 0):
-            raise ModelError(f"{repo}: refused: a file of an impossible name or size", code="hostile")
-    small = [name for name in sizes if _top(name) and _like(name, NEEDED + INDEX)]
-    weights = [name for name in sizes if _top(name) and _like(name, WEIGHTS) and "consolidated" not in name]
-    if "config.json" not in small:
-        raise ModelError(f"{repo}: no config.json: not a checkpoint of transformers", code="bad-model")
-    if not weights:
-        raise ModelError(f"{repo}: no safetensors weights, and pickles are never fetched", code="no-safetensors",
-                         hint="look for a converted revision of it, and give it in a YAML")  # fmt: skip
-    return small, weights
-
-
-def _top(name: str) -> bool:
-    return "/" not in name or name == checking.POOLING
-
-
-def _like(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def _refuse_code(config: dict[str, Any], repo: str) -> None:

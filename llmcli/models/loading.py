@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from llmcli.config import places
 from llmcli.errors import LlmcliError, ModelError, OutOfMemory, out_of_memory
-from llmcli.models import checking, foreign, memory, originals
+from llmcli.models import checking, foreign, memory, originals, proportions
 from llmcli.models.checking import Checkpoint
 
 HEADS = {
@@ -139,7 +139,7 @@ def tokenizer(folder: Path, *, converted: bool) -> Any:
     found = _tokenizer(folder, converted=converted)
     if backend := getattr(found, "backend_tokenizer", None):
         parts = (backend.normalizer, backend.decoder)
-        checking.check_growth([part.__getstate__() for part in parts if part is not None], where=str(folder))
+        proportions.check_growth([part.__getstate__() for part in parts if part is not None], where=str(folder))
     return found
 
 

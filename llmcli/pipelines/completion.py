@@ -14,9 +14,10 @@ from llmcli.config.schemas import Generation
 from llmcli.errors import ModelError
 from llmcli.pipelines.fast import drawing, graphs, known
 from llmcli.pipelines.fast.beams import BeamSearch, Rules, growing
-from llmcli.pipelines.fast.decoding import Decoder, Limits, Text
+from llmcli.pipelines.fast.decoding import Decoder, Limits
 from llmcli.pipelines.fast.prefix import PrefixCache
 from llmcli.pipelines.fast.replayed import Replayed
+from llmcli.pipelines.fast.table import Text
 from llmcli.pipelines.protocol import Completion, Emit
 from llmcli.pipelines.stopping import Finite, Stop, Streamer, finish
 from llmcli.pipelines.tokens import Encoded, Encoder

@@ -204,8 +204,8 @@ def _task(path: Path) -> dict[str, Any]:
 
 
 def _chosen(task: str) -> list[Layer]:
-    defaults = chosen.load().defaults
-    return [Layer(str(chosen.path()), {"model": defaults[task]})] if task in defaults else []
+    model = chosen.load().defaults.get(task)
+    return [Layer(str(chosen.path()), {"model": model})] if model else []
 
 
 def _user(task: str) -> list[Layer]:
@@ -220,10 +220,8 @@ def _user(task: str) -> list[Layer]:
             hint = f"did you mean {close[0]}?" if close else f"tasks: {', '.join(known)}"
             raise ConfigError(f"{path}: [tasks.{name}] there is no such task", hint=hint)
     general = {key: value for key, value in _dump(user).items() if key not in ("tasks", "worker")}
-    layers = [Layer(str(path), general)]
-    if task in user.tasks:
-        layers.append(Layer(f"{path}, tasks.{task}", _dump(user.tasks[task])))
-    return layers
+    special = [Layer(f"{path}, tasks.{task}", _dump(user.tasks[task]))] if task in user.tasks else []
+    return [Layer(str(path), general), *special]
 
 
 def worker() -> WorkerSettings:

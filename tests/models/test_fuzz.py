@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmcli.errors import LlmcliError
-from llmcli.models import checking, gguf_check, safetensors
+from llmcli.models import gguf_check, proportions, safetensors
 from llmcli.pipelines import templates
 from tests.support.fuzz import bounded
 
@@ -122,7 +122,7 @@ def test_tokenizer_settings(ask, tiny_causal: Path, values: dict[str, Any]):
 @given(st.recursive(VALUES, lambda inner: st.dictionaries(st.sampled_from(KEYS), inner, max_size=4), max_leaves=8))
 def test_numbers(values: Any):
     config = values if isinstance(values, dict) else {"a": values}
-    expected(lambda: checking.check_numbers(config, {"a": safetensors.Tensor("F32", (4, 4))}, where="x"))
+    expected(lambda: proportions.check_numbers(config, {"a": safetensors.Tensor("F32", (4, 4))}, where="x"))
 
 
 PIECES = ["{{", "}}", "{%", "%}", "messages", "[0]", ".content", " for m in ", "endfor", "'x'", " * ", " ** ", "999",

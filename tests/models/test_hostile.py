@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from llmcli.errors import ModelError, OutOfMemory
-from llmcli.models import checking, gguf_check, gguf_header, memory, safetensors
+from llmcli.models import checking, gguf_check, gguf_header, memory, proportions, safetensors
 from tests.support import tiny
 
 PICKLE = b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93\x94."
@@ -218,11 +218,11 @@ def test_a_hostile_checkpoint_is_one_line(ask, folder: Path, spoil, code: str, r
 
 def test_a_long_row_of_its_own_kind_is_believed(folder: Path):
     """As many layers as there are weights for, and shared ones: no limit that a checkpoint in use meets."""
-    tensors = {f"layer.{place}": checking.Tensor("F32", (8, 8)) for place in range(400)}
+    tensors = {f"layer.{place}": safetensors.Tensor("F32", (8, 8)) for place in range(400)}
     for number, more in ((400, 0), (12, 0), (401, 1)):
         found = {"num_hidden_layers": number, "num_attention_heads": 2, "max_position_embeddings": 10_485_760}
         try:
-            checking.check_numbers(found, tensors, where="x")
+            proportions.check_numbers(found, tensors, where="x")
             assert not more
         except ModelError:
             assert more

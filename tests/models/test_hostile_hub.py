@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmcli.models import checking, hub, transfer
+from llmcli.models import checking, hub, hub_files, transfer
 from tests.support.hub_server import COMMIT, Hub, serve
 
 PICKLE = b"\x80\x04K\x01."
@@ -100,8 +100,9 @@ def test_a_tokenizer_that_is_a_pickle_is_refused_before_the_weights(pull, server
 
 
 def test_only_what_a_tokenizer_reads_is_fetched():
-    assert not [name for name in ("tokenizer.bin", "tokenizer.pkl", "vocab.pkl", "vocab.bin", "x.model", "a.pt",
-                                  "tokenizer.py", "spiece.bin", "vocab") if hub._like(name, hub.NEEDED)]  # fmt: skip
+    names = ("tokenizer.bin", "tokenizer.pkl", "vocab.pkl", "vocab.bin", "x.model", "a.pt", "tokenizer.py",
+             "spiece.bin", "vocab")  # fmt: skip
+    assert not [name for name in names if hub_files.like(name, hub_files.NEEDED)]
     assert all(map(checking.needed, ("tokenizer.json", "spiece.model", "source.spm", "vocab.txt", "chat.jinja")))
 
 

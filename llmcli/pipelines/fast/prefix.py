@@ -232,9 +232,8 @@ def reader(model: Any, kept: Kept | None = None) -> PrefixCache | None:
     usual = model.config._attn_implementation
     longer = [Encoded(row.prefix, row.row + TAIL) for row in CHECK]
     plain = torch.stack(PlainReader(model).read(longer, last=[2, 2])[0]).float()
-    cache = PrefixCache(model, kept)
     if _agrees(PrefixCache(model), plain, CLOSE if model.dtype == torch.float32 else ROUNDED):
-        return cache
+        return PrefixCache(model, kept)
     model.set_attn_implementation(usual)
     return None
 
