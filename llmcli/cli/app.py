@@ -82,7 +82,10 @@ GROUPS = {
 }
 """Commands with commands of their own: where they are, and their help."""
 
-COMMANDS = {"merge": "Make one file of what shards have answered."}
+COMMANDS = {
+    "merge": "Make one file of what shards have answered.",
+    "schema": "Print the JSON Schema of a task's results.",
+}
 """Commands without others, in modules of their names: ``HELP``, ``Options``, ``command``; and their help in short."""
 
 

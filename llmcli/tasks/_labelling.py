@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Answer, Routes, Task
 from llmcli.tasks import _calibration, _explaining, _label_prompts
@@ -30,6 +31,14 @@ UNCERTAIN = "uncertain"
 """In place of a label whose score is below --threshold."""
 HELD = 0.5
 """The score from which a label holds, where several may."""
+
+FIELDS = (
+    Field("label", "string", f"the likeliest label; `{UNCERTAIN}` where its score is below `--threshold`"),
+    Field("score", "number or null", "the probability of the likeliest label; null where a server gives none"),
+    Field("scored_by", "string", "how it scored ([servers.md](servers.md))", when="by a server"),
+    Field("scores", "object of numbers", "the probability of each label", option="all_scores"),
+    _explaining.EXPLANATION,
+)
 
 
 @dataclass(frozen=True)
@@ -233,8 +242,7 @@ def _unscored(record: Record, choices: list[Choice], fit: chunking.Fitted, *, co
 def task(name: str, *, help: str, options: type[L], answer: Answer[L]) -> Task[L]:
     """A task that puts labels on texts."""
     return Task(
-        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=("label", "score"),
-        answer=_explaining.of_labels(answer),
-        optional={"all_scores": "scores", "multi": "labels", "explain": "explanation"}, window=128, writes=False,
-        labels=True, one_line=True, painted=_explaining.painted, draws=_explaining.draws,
+        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=FIELDS,
+        answer=_explaining.of_labels(answer), window=128, writes=False, labels=True, one_line=True,
+        painted=_explaining.painted, draws=_explaining.draws,
     )  # fmt: skip
