@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any
@@ -98,7 +97,7 @@ def application(first: str = "") -> typer.Typer:
         name="llmcli",
         cls=Group,
         # Of a group's command the root has no values to read: Typer would import pydantic for its help.
-        add_completion=first not in GROUPS or "_LLMCLI_COMPLETE" in os.environ,
+        add_completion=first not in GROUPS,
         help="Language models on text: a Unix filter over Hugging Face checkpoints.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -107,7 +106,7 @@ def application(first: str = "") -> typer.Typer:
         epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
     )
     app.callback()(_root)
-    complete = bool(alone) or first == "--" or "_LLMCLI_COMPLETE" in os.environ
+    complete = bool(alone) or first == "--"
     for name in alone or names:
         task = tasks.get(name)
         shown = flatten(partial(request, task), groups(task)) if complete else _listed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmcli import tasks
-from llmcli.config import places
+from llmcli.config import offered, places
 from llmcli.config.options import COMMAND_LINE, SHORT_FORMATS
 from llmcli.errors import LlmcliError, UsageError, one_line
 from llmcli.reports import put
@@ -24,7 +24,9 @@ DEFAULT = "default"
 
 @app.command()
 def show(
-    task: Annotated[str | None, typer.Argument(help="A task; all if missing.", show_default=False)] = None,
+    task: Annotated[
+        str | None, typer.Argument(help="A task; all if missing.", show_default=False, autocompletion=offered.tasks)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a task.")] = False,
 ) -> None:
     """Print the settings that a task would run with, and where each comes from.

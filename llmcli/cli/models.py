@@ -11,16 +11,14 @@ from typing import Annotated
 import typer
 
 from llmcli.cli import aliases
-from llmcli.config import options, places
+from llmcli.config import offered, places
 from llmcli.errors import ModelError, OutputError, UsageError, one_line
 from llmcli.reports import put
 
 app = typer.Typer()
 app.command()(aliases.alias)
 app.command()(aliases.default)
-Name = Annotated[
-    str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=options.matching_models)
-]
+Name = Annotated[str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=offered.models)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a model.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
 
@@ -88,7 +86,11 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
 
 
 @app.command()
-def verify(name: Annotated[str | None, typer.Argument(help="A model; all that are here if missing.")] = None) -> None:
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(help="A model; all that are here if missing.", autocompletion=offered.models)
+    ] = None,
+) -> None:
     """Read every byte of stored models, and compare with what was stored. Exit code 4 where one changed.
 
     Example: llmcli models verify

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli import __version__, tasks
+from llmcli.config import offered
 from llmcli.errors import UsageError
 from llmcli.reports import put
 from llmcli.run import fields
@@ -29,16 +29,11 @@ HELP = """Print the JSON Schema of a row that a task prints with --json: of an a
     """
 
 
-def matching(incomplete: str) -> Iterator[str]:
-    """Tasks that begin so."""
-    yield from (name for name in tasks.names() if name.startswith(incomplete))
-
-
 @dataclass(frozen=True)
 class Options:
     """Whose results."""
 
-    task: Annotated[str, Argument(help="A task.", show_default=False, autocompletion=matching)]
+    task: Annotated[str, Argument(help="A task.", show_default=False, autocompletion=offered.tasks)]
 
 
 def command(values: dict[str, Any]) -> int:

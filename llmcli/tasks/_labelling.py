@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from llmcli.config import offered
 from llmcli.data import grep
 from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
 from llmcli.run.fields import Field
@@ -61,7 +62,7 @@ class Options:
     grep: Annotated[
         str | None,
         Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
-               rich_help_panel="Labels", show_default=False),
+               rich_help_panel="Labels", show_default=False, autocompletion=offered.labels),
     ] = None  # fmt: skip
     abstain: Annotated[
         float | None,
