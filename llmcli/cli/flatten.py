@@ -15,14 +15,14 @@ def flatten(
 ) -> Callable[..., Any]:
     """A function with one parameter for each field of ``groups`` (dataclasses); ``work`` gets the values by name.
 
-    A name that two groups have is the first one's; those in ``without`` are left out.
+    A name that two groups have is the first one's; those in ``without`` are left out of all groups but the first.
     """
     names = {"Argument": Argument, "Option": Option}  # the groups' modules do without importing them
     parameters: dict[str, inspect.Parameter] = {}
-    for group in groups:
+    for place, group in enumerate(groups):
         hints = get_type_hints(group, localns=names, include_extras=True)
         for item in fields(group):
-            if item.name in without or item.name in parameters:
+            if item.name in parameters or (place and item.name in without):
                 continue
             default = item.default if item.default is not MISSING else inspect.Parameter.empty
             default = [] if item.default_factory is not MISSING else default

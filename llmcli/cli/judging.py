@@ -16,7 +16,7 @@ import typer
 from llmcli import tasks
 from llmcli.cli.flatten import flatten
 from llmcli.errors import OutputError, UsageError, shown
-from llmcli.run.request import Request, groups, request
+from llmcli.run.request import OF_ONE_RUN, Request, groups, request
 
 if TYPE_CHECKING:
     from typer import Argument, Option
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
 TASKS = ("answer", "classify", "generate", "sentiment", "summarize", "translate")
 """Tasks whose answers can be right or wrong."""
-LEFT_OUT = frozenset({
-    "text", "input", "output", "merge", "resume", "retry_failed", "max_errors", "grep", "abstain", "unsure", "lines",
-    "num_return_sequences", "no_stream", "show_thinking", "pattern", "all_scores", "multi",
-    "explain", "cost", "requests", "responses", "shard", "cluster", "actors", "actor_cpus", "actor_gpus",
-})  # fmt: skip
+LEFT_OUT = OF_ONE_RUN | {
+    "check", "against", "detect", "strict", "memory",
+    "grep", "abstain", "unsure", "num_return_sequences", "no_stream", "show_thinking", "all_scores", "multi", "explain",
+}  # fmt: skip
 """Options of the tasks that mean nothing here."""
 
 

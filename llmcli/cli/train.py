@@ -13,7 +13,7 @@ import typer
 from llmcli import tasks
 from llmcli.cli.flatten import flatten
 from llmcli.reports import put
-from llmcli.run.request import groups, request
+from llmcli.run.request import OF_ONE_RUN, groups, request
 
 if TYPE_CHECKING:
     from typer import Argument, Option
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TASKS = ("answer", "classify", "generate", "sentiment", "summarize", "translate")
-LEFT_OUT = frozenset({
-    "text", "input", "retry_failed", "max_errors", "grep", "abstain", "unsure", "threshold", "lines", "json", "pattern",
-    "num_return_sequences", "no_stream", "show_thinking", "all_scores", "multi", "example", "describe", "worker",
-    "quantize", "plain", "batch_size", "allow_pickle", "dtype", "free", "method_", "auto_method",
-    "shard", "cluster", "actors", "actor_cpus", "actor_gpus",
-})  # fmt: skip
+LEFT_OUT = OF_ONE_RUN | {
+    "check", "against", "detect", "strict", "memory",
+    "grep", "abstain", "unsure", "threshold", "num_return_sequences", "no_stream", "show_thinking", "all_scores",
+    "multi", "explain", "example", "describe", "worker", "quantize", "plain", "batch_size", "allow_pickle", "dtype",
+    "free", "method_", "auto_method",
+}  # fmt: skip
 """Options of the tasks that mean nothing here."""
 HELP = """Train a model for TASK on labelled rows; what is written is a model by its path, if it is better.
 

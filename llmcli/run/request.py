@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from llmcli.config import cluster
@@ -16,6 +16,12 @@ from llmcli.run.task import Task
 
 SHARED = (InputOptions, OutputOptions, ProcessOptions, ClusterOptions)
 """Groups of options that every task has beside its own, under ``options`` in YAML."""
+_SAID = ("quiet", "verbose", "no_progress", "debug")
+OF_ONE_RUN = frozenset({
+    "text", "input", "responses", "lines", "pattern",
+    *(item.name for group in (OutputOptions, ClusterOptions) for item in fields(group) if item.name not in _SAID),
+})  # fmt: skip
+"""Options of a run over rows: what it reads, what it writes, and where. Commands that judge or train have their own."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,12 @@ def test_readme_help_is_current(process):
     readme = (ROOT / "README.md").read_text()
     done = process("--help", COLUMNS="100", NO_COLOR="1", TERMINAL_WIDTH="100")
     assert "\n".join(line.rstrip() for line in done.stdout.decode().strip().splitlines()) in readme
+
+
+@pytest.mark.parametrize(("verb", "task"), [*product(("train", "evaluate", "compare"), ("classify", "translate")),
+                                            ("audit", "classify")])  # fmt: skip
+def test_verbs_over_labelled_rows_take_no_option_of_a_run_that_writes_rows(cli, verb: str, task: str):
+    shown = cli(verb, task, "--help").out.split()
+    wrong = ("--requests", "--responses", "--cost", "--suffix", "--shard", "--explain", "--check", "--memory")
+    assert [flag for flag in wrong if flag in shown] == []
+    assert cli(verb, task, "rows.csv", "--retry-failed").code == 2
