@@ -67,6 +67,7 @@ def default(
     """Set, print or remove the default model of a task; config.yaml and --model win over it.
 
     Example: llmcli models default sentiment distilbert-sst2
+    Example: llmcli models default sentiment --remove
     """
     from llmcli.cli import table
     from llmcli.config import chosen

@@ -70,16 +70,48 @@ def _listed() -> None:
 
 
 GROUPS = {
-    "train": ("llmcli.cli.train", "Train a model on labelled rows."),
-    "evaluate": ("llmcli.cli.evaluate", "Score a model on labelled rows."),
-    "compare": ("llmcli.cli.compare", "Compare models on labelled rows."),
-    "audit": ("llmcli.cli.audit", "Change names or words of your rows: which labels change?"),
-    "inspect": ("llmcli.cli.inspect", "Look inside a model: tokens, probabilities, attention, layers, embeddings."),
-    "models": ("llmcli.cli.models", "List, fetch, check and name models."),
-    "config": ("llmcli.cli.config", "Show the configuration."),
-    "worker": ("llmcli.cli.worker", "Keep models loaded between commands."),
+    "train": """Train a model on labelled rows.
+
+    Example: llmcli train classify tickets.csv --label-field team -o my-model
+    Example: llmcli train translate pairs.jsonl -o my-model --to de --from en
+    """,
+    "evaluate": """Score a model on labelled rows.
+
+    Example: llmcli evaluate sentiment gold.csv -m ./my-model
+    Example: llmcli evaluate classify gold.jsonl --results scored.jsonl --json
+    """,
+    "compare": """Compare models on labelled rows.
+
+    Example: llmcli compare sentiment gold.csv -m gemma-3-270m -m ./my-model
+    Example: llmcli compare answer gold.jsonl --results before.jsonl --results after.jsonl
+    """,
+    "audit": """Change names or words of your rows: which labels change?
+
+    Example: llmcli audit sentiment -i reviews.jsonl --swap names
+    Example: llmcli audit generate -i texts.txt --swap gender
+    """,
+    "inspect": """Look inside a model: tokens, probabilities, attention, layers, embeddings.
+
+    Example: llmcli inspect tokens "Unbelievable!"
+    Example: llmcli inspect scores "The capital of France is Paris."
+    """,
+    "models": """List, fetch, check and name models.
+
+    Example: llmcli models list
+    Example: llmcli models pull opus-mt-en-fr
+    """,
+    "config": """Show the configuration.
+
+    Example: llmcli config show sentiment
+    Example: llmcli config path
+    """,
+    "worker": """Keep models loaded between commands.
+
+    Example: llmcli worker start --keep-alive 3600
+    Example: llmcli worker status
+    """,
 }
-"""Commands with commands of their own: where they are, and their help."""
+"""Commands with commands of their own, in modules of their names, and their help."""
 
 COMMANDS = {
     "merge": "Make one file of what shards have answered.",
@@ -111,9 +143,9 @@ def application(first: str = "") -> typer.Typer:
         task = tasks.get(name)
         shown = flatten(partial(request, task), groups(task)) if complete else _listed
         app.command(name, help=inspect.cleandoc(task.help))(shown)
-    for name, (module, text) in GROUPS.items() if not alone else ():
-        group = import_module(module).app if complete or name == first else typer.Typer()
-        app.add_typer(group, name=name, help=text, no_args_is_help=True)
+    for name, text in GROUPS.items() if not alone else ():
+        group = import_module(f"llmcli.cli.{name}").app if complete or name == first else typer.Typer()
+        app.add_typer(group, name=name, cls=Group, help=inspect.cleandoc(text), no_args_is_help=True)
     for name, text in COMMANDS.items() if not alone else ():
         _add(app, name, text, complete=complete or name == first)
     return app

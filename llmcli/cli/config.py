@@ -32,6 +32,7 @@ def show(
     """Print the settings that a task would run with, and where each comes from.
 
     Example: llmcli config show sentiment
+    Example: llmcli config show translate --json | jq .settings
     """
     from llmcli.run import resolve
 
@@ -64,6 +65,7 @@ def path() -> None:
     """Print the places that llmcli reads and writes.
 
     Example: llmcli config path
+    Example: $EDITOR "$(llmcli config path | grep ^user | cut -f2)"
     """
     user = places.user()
     rows = {"shipped": places.shipped(), "user": user / "config.yaml", "models": user / "models",

@@ -31,6 +31,7 @@ def list_(as_json: AsJson = False) -> None:
     where standard output is no terminal.
 
     Example: llmcli models list
+    Example: llmcli models list --json
     """
     from llmcli.cli import table
     from llmcli.models import listing
@@ -53,6 +54,7 @@ def show(name: Name, as_json: AsJson = False, offline: Offline = False) -> None:
     Of a model that is not pulled a few kB are fetched at the first look, none of its weights.
 
     Example: llmcli models show ./my-model --json
+    Example: llmcli models show gpt2
     """
     from llmcli.models import describing, listing, names
 
@@ -69,6 +71,7 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
     """Fetch a model, or the newest commit of its revision, and pin it.
 
     Example: llmcli models pull opus-mt-en-fr
+    Example: llmcli models pull distilbert/distilbert-base-uncased-finetuned-sst-2-english
     """
     from llmcli.cli import progress
     from llmcli.models import describing, manifest, names, pairs, store
@@ -94,6 +97,7 @@ def verify(
     """Read every byte of stored models, and compare with what was stored. Exit code 4 where one changed.
 
     Example: llmcli models verify
+    Example: llmcli models verify gemma-3-270m
     """
     from llmcli.models import listing, manifest
 
@@ -110,6 +114,7 @@ def remove(name: Name) -> None:
     """Delete a stored model, or what `llmcli train` wrote. Any other folder of your own is never touched.
 
     Example: llmcli models remove gpt2
+    Example: llmcli models remove ./my-model
     """
     from llmcli.config.model_config import HubSource
     from llmcli.models import listing, manifest, small_files
@@ -138,6 +143,7 @@ def path(name: Name) -> None:
     """Print the folder of a stored model, which any program can read: 32-bit weights that were let go are made again.
 
     Example: llmcli models path gemma-3-270m
+    Example: du -sh "$(llmcli models path gemma-3-270m)"
     """
     from llmcli.cli import progress
     from llmcli.models import listing, manifest, names, store
@@ -158,6 +164,7 @@ def add(
     """Write a starter YAML for a checkpoint into your configuration folder.
 
     Example: llmcli models add ./my-model --name mine
+    Example: llmcli models add http://localhost:8000/v1#llama --name local
     """
     import yaml
 

@@ -37,7 +37,7 @@ class Options:
 
     num_return_sequences: Annotated[
         int | None,
-        Option("--num-return-sequences", "--n", "-n", min=1, help="How many texts to make.",
+        Option("--num-return-sequences", "-n", min=1, help="How many texts to make.",
                rich_help_panel="Generation", show_default=False),
     ] = None  # fmt: skip
     no_stream: Annotated[
