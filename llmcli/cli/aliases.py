@@ -77,8 +77,7 @@ def default(
         _refuse_nothing(remove)
         table.show(("task", "model"), [(each, resolve.chosen_model(tasks.get(each))) for each in tasks.names()])
         return
-    if task not in tasks.names():
-        raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
+    declared = tasks.named(task)
     defaults = chosen.load().defaults
     if name is not None:
         if remove:
@@ -87,7 +86,7 @@ def default(
     elif remove:
         chosen.save(defaults={key: value for key, value in defaults.items() if key != task})
     else:
-        put(resolve.chosen_model(tasks.get(task)))
+        put(resolve.chosen_model(declared))
 
 
 def _refuse_nothing(remove: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any
@@ -12,8 +13,12 @@ import typer
 from llmcli import __version__, tasks
 from llmcli.cli.flatten import flatten
 from llmcli.cli.quick_help import Group
-from llmcli.errors import UsageError
+from llmcli.errors import UsageError, nearest
 from llmcli.run.request import Request, groups, request
+
+_NO_CHOICE_BEGINS = "Value error, "
+_NO_CHOICE = re.compile(rf"{_NO_CHOICE_BEGINS}'(.*)' is not one of ('.*')", re.DOTALL)
+"""What Typer says of a value that is none of an option's choices."""
 
 
 def parse(arguments: list[str]) -> Request | int:
@@ -34,9 +39,14 @@ def _usage(error: Any, arguments: list[str]) -> UsageError:
     context = getattr(error, "ctx", None)
     hint = f"see {context.command_path} --help" if context else ""
     said = error.format_message() if hasattr(error, "format_message") else str(error)
+    if possible := getattr(error, "possibilities", None):
+        said, hint = error.message, nearest(error.option_name, possible)
+    elif choice := _NO_CHOICE.search(said):
+        said = said.replace(_NO_CHOICE_BEGINS, "")
+        hint = nearest(choice[1], choice[2].replace("'", "").split(", ")) or hint
     if "extra argument" in said and not {"-i", "--input"}.isdisjoint(arguments):
         hint = "each file has its own -i"  # the shell made several arguments of -i *.txt
-    return UsageError(said or "no command given", hint=hint)
+    return UsageError(said.rstrip(".") or "no command given", hint=hint)
 
 
 def _version(show: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 from llmcli import tasks
 from llmcli.config import offered, places
 from llmcli.config.options import COMMAND_LINE, SHORT_FORMATS
-from llmcli.errors import LlmcliError, UsageError, one_line
+from llmcli.errors import LlmcliError, one_line
 from llmcli.reports import put
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def show(
     """
     from llmcli.run import resolve
 
-    if task is not None and task not in tasks.names():
-        raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
-    for name in [task] if task else tasks.names():
+    for name in [tasks.named(task).name] if task is not None else tasks.names():
         declared, unknown = tasks.get(name), ""
         try:
             run = resolve.merged(declared, {})

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli import __version__, tasks
 from llmcli.config import offered
-from llmcli.errors import UsageError
 from llmcli.reports import put
 from llmcli.run import fields
 from llmcli.run.task import Task
@@ -38,12 +36,7 @@ class Options:
 
 def command(values: dict[str, Any]) -> int:
     """Print a task's schema, and give the exit code. Raises UsageError."""
-    name, names = values["task"], tasks.names()
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        raise UsageError(f"no task named {name}",
-                         hint=f"did you mean {close[0]}?" if close else f"tasks: {', '.join(names)}")  # fmt: skip
-    put(json.dumps(schema(tasks.get(name)), indent=2, ensure_ascii=False))
+    put(json.dumps(schema(tasks.named(values["task"])), indent=2, ensure_ascii=False))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from llmcli.config import offered
 from llmcli.data import grep
-from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
+from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError, nearest
 from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Answer, Routes, Task
@@ -186,9 +185,7 @@ def _check_grep(config: RunConfig[L], choices: Sequence[Choice]) -> None:
     labels = choices[0].scores or {label.name: 0.0 for label in config.settings.labels or []}
     wanted, known = grep.parse(config.options.grep).label, [*labels, UNCERTAIN]
     if wanted not in known:
-        close = difflib.get_close_matches(wanted, known, n=1)
-        raise UsageError(f"--grep: no label {wanted!r}", hint=f"did you mean {close[0]}?" if close else
-                         f"labels: {', '.join(known[:-1])}")  # fmt: skip
+        raise UsageError(f"--grep: no label {wanted!r}", hint=nearest(wanted, known, what="labels"))
 
 
 def _check_scored(options: L, by: str) -> None:
