@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, sessions
+from tests.support import ROOT, pictures, sessions
 from tests.support.console import alike
 from tests.support.sessions import Session
 
 PAGES = [ROOT / "README.md", ROOT / "docs" / "cookbook.md"]
-SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
+SECONDS = re.compile(r"\b\d+(\.\d+)? s\b|\b\d+:\d\d:\d\d\b")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,15 @@ def test_a_session_is_what_is_printed(shell: dict[str, str], tmp_path: Path, nam
     for step, printed in zip(session.steps, sessions.run(session, tmp_path / "work", shell), strict=True):
         if step.command != "llmcli --help":  # compared without a model, elsewhere
             assert alike(SECONDS.sub("0 s", printed.output), SECONDS.sub("0 s", step.output)), printed
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_a_picture_is_of_what_is_printed(shell: dict[str, str], name: str):
+    """``python -m tests.support.pictures`` makes it anew."""
+    stored = pictures.text((pictures.FOLDER / f"{name}.svg").read_text())
+    printed = pictures.text(pictures.record(name, shell, waits=True)).replace(*reversed(pictures.WAIT))
+    assert alike(SECONDS.sub("0 s", printed), SECONDS.sub("0 s", stored)), printed
 
 
 def test_the_cookbook_has_recipes_for_all():

@@ -72,7 +72,7 @@ def _load(folder: Path, config: AnyConfig, report: Report, watch: Callable[[Any]
         found = loading.examined(folder, allow_pickle=bool(config.settings.allow_pickle))
         with loading.reported(folder, pickled=found.pickled):
             model = _made(folder, config, found, report, watch)
-        if stored is not None and lock is not None:
+        if stored is not None and lock is not None and _restorable(model):
             originals.let_go(config.model, stored, lock)
     return model
 
@@ -162,6 +162,13 @@ def _restored(config: AnyConfig, form: _Form, stored: Path | None, weights: str)
     if not form.int8 or adapters.adapted(config.model.trained):
         return None
     return quantization.restored(stored, loading.head(config.model.pipeline), form.dtype, weights=weights)
+
+
+def _restorable(model: Any) -> bool:
+    """Whether the next load can do with rounded weights: see :func:`quantization.restored`."""
+    from llmcli.pipelines.fast import fused
+
+    return fused.fast(model.model)
 
 
 def _module(

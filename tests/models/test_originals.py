@@ -12,6 +12,7 @@ import pytest
 
 from llmcli.config.model_config import ModelConfig, Source
 from llmcli.models import devices, manifest, originals
+from llmcli.pipelines.fast import fused
 from tests.support import tiny_gguf
 
 ASKED = ("generate", "--raw", "--max-new-tokens", "9", "--offline", "a good day")
@@ -47,6 +48,14 @@ def test_weights_go_and_come(cli, file: Path, tmp_path: Path, monkeypatch: pytes
     assert cli(*asked).out == first.out
     assert cli(*asked, "--plain", "--dtype", "float32").out == plain.out
     assert originals.FULL in kinds(folder(tmp_path))
+
+
+def test_weights_stay_that_each_load_reads(cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Rounded weights alone are loaded where layers are of a known kind: else the whole ones are read each time."""
+    monkeypatch.setattr(fused, "NORMS", {})
+    for _ in range(2):
+        assert cli(*ASKED, "-m", str(file)).code == 0
+        assert originals.FULL in kinds(folder(tmp_path))
 
 
 def test_the_path_of_a_model_is_of_a_whole_checkpoint(cli, file: Path, tmp_path: Path):

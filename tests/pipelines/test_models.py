@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmcli.errors import GenerationError
+from tests.support import families
 
 TEXTS = ["a good day", "no", "the longest of these rows by far, it goes on and on", "hm?"]
 
@@ -336,18 +338,20 @@ def test_many_rows_take_bfloat16_weights_where_they_are_there(dtype: str, rows: 
     assert torch.allclose(made.float(), exact.float(), atol=0.03)
 
 
-@pytest.mark.parametrize("name", ["gemma3", "llama"])
-def test_fused_layers_are_the_layers_that_they_stand_for(checkpoint, monkeypatch, name: str):
+@pytest.mark.parametrize("name", ["gemma3", "llama", "mistral", "qwen2", "qwen2-window", "qwen3"])
+def test_fused_layers_are_the_layers_that_they_stand_for(monkeypatch, name: str):
     """Padded rows at once, then token by token on the cache, beyond the sliding window."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     from llmcli.pipelines.fast import fused
 
     monkeypatch.setattr(fused, "FEW", 0)  # no 8-bit weights here
-    plain, quick = (AutoModelForCausalLM.from_pretrained(checkpoint(name), dtype=torch.float32) for _ in range(2))
+    plain = families.build(name)
+    for tensor in (tensor for key, tensor in plain.named_parameters() if "norm" in key or "bias" in key):
+        torch.nn.init.normal_(tensor)  # they are ones and zeros
+    quick = deepcopy(plain)
     gone = fused.fuse(quick)
-    assert len(gone) == 5 * len(quick.base_model.layers)
+    assert len(gone) == (8 if name.startswith("qwen2") else 5) * len(quick.base_model.layers)
     assert not gone & set(quick.state_dict())
     torch.manual_seed(0)
     ids, mask = torch.randint(3, 250, (3, 24)), torch.ones(3, 24, dtype=torch.long)
