@@ -78,7 +78,7 @@ def items(words: Sequence[str], incomplete: str) -> Iterator[Item]:
 def _typed(shell: str, environment: Mapping[str, str]) -> tuple[list[str], str]:
     """The words of the line behind the program's name, and the one that is to be completed."""
     if shell == "bash":
-        words, place = _split(environment["COMP_WORDS"]), int(environment["COMP_CWORD"])
+        words, place = _split(environment.get("COMP_WORDS", "")), int(environment.get("COMP_CWORD") or 1)
         before, incomplete = words[1:place], words[place] if place < len(words) else ""
         # Readline makes three words of --to=fr.
         return [word for word in before if word != "="], "" if incomplete == "=" else incomplete
