@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from llmcli.config import offered
 from llmcli.data import grep
-from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
+from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError, nearest
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Answer, Routes, Task
 from llmcli.tasks import _calibration, _explaining, _label_prompts
@@ -30,6 +31,14 @@ UNCERTAIN = "uncertain"
 """In place of a label whose score is below --threshold."""
 HELD = 0.5
 """The score from which a label holds, where several may."""
+
+FIELDS = (
+    Field("label", "string", f"the likeliest label; `{UNCERTAIN}` where its score is below `--threshold`"),
+    Field("score", "number or null", "the probability of the likeliest label; null where a server gives none"),
+    Field("scored_by", "string", "how it scored ([servers.md](servers.md))", when="by a server"),
+    Field("scores", "object of numbers", "the probability of each label", option="all_scores"),
+    _explaining.EXPLANATION,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Options:
     grep: Annotated[
         str | None,
         Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
-               rich_help_panel="Labels", show_default=False),
+               rich_help_panel="Labels", show_default=False, autocompletion=offered.labels),
     ] = None  # fmt: skip
     abstain: Annotated[
         float | None,
@@ -176,9 +185,7 @@ def _check_grep(config: RunConfig[L], choices: Sequence[Choice]) -> None:
     labels = choices[0].scores or {label.name: 0.0 for label in config.settings.labels or []}
     wanted, known = grep.parse(config.options.grep).label, [*labels, UNCERTAIN]
     if wanted not in known:
-        close = difflib.get_close_matches(wanted, known, n=1)
-        raise UsageError(f"--grep: no label {wanted!r}", hint=f"did you mean {close[0]}?" if close else
-                         f"labels: {', '.join(known[:-1])}")  # fmt: skip
+        raise UsageError(f"--grep: no label {wanted!r}", hint=nearest(wanted, known, what="labels"))
 
 
 def _check_scored(options: L, by: str) -> None:
@@ -233,8 +240,7 @@ def _unscored(record: Record, choices: list[Choice], fit: chunking.Fitted, *, co
 def task(name: str, *, help: str, options: type[L], answer: Answer[L]) -> Task[L]:
     """A task that puts labels on texts."""
     return Task(
-        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=("label", "score"),
-        answer=_explaining.of_labels(answer),
-        optional={"all_scores": "scores", "multi": "labels", "explain": "explanation"}, window=128, writes=False,
-        labels=True, one_line=True, painted=_explaining.painted, draws=_explaining.draws,
+        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=FIELDS,
+        answer=_explaining.of_labels(answer), window=128, writes=False, labels=True, one_line=True,
+        painted=_explaining.painted, draws=_explaining.draws,
     )  # fmt: skip
