@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import llmcli
 from llmcli import errors
 from tests.support import ROOT, WINGS, formats
 
@@ -120,3 +121,8 @@ def test_the_page_of_commands_is_what_the_program_prints(cli):
     """``llmcli --skill > docs/commands.md`` makes it anew."""
     done = cli("--skill")
     assert (done.code, done.out) == (0, (ROOT / "docs" / "commands.md").read_text())
+
+
+def test_the_newest_release_is_this_version():
+    released = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0] == llmcli.__version__
