@@ -1,3 +1,3 @@
 """A Unix text filter over Hugging Face models."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

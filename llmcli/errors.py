@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{4,}")
@@ -168,3 +168,13 @@ def shown(path: str | os.PathLike[str]) -> str:
 def one_line(text: str) -> str:
     """Fold white space, so that an error takes one line and no control character reaches the terminal."""
     return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
+
+
+def nearest(name: str, known: Sequence[str], *, what: str = "") -> str:
+    """The next step after a name that is not known: the nearest one that is; else all of them, as ``what`` they are."""
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"{what}: {', '.join(known)}" if what else ""

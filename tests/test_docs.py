@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from llmcli import errors, tasks
-from tests.support import ROOT, WINGS
+import llmcli
+from llmcli import errors
+from tests.support import ROOT, WINGS, formats
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TOP = ("llmcli/", "tests/", "configs/", "docs/", ".ci/", ".github/")
@@ -93,66 +92,9 @@ def changed(text: str, diff: str) -> str:
     return text
 
 
-TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "null": type(None),
-         "array of strings": list, "array of numbers": list, "array of objects": list}  # fmt: skip
-CALLS: dict[str, tuple[list[str], list[str], str]] = {
-    # task: the plain call, what makes it give all its fields, stdin
-    "generate": ([], ["-n", "2"], "hm?"),
-    "code": ([], ["-n", "2"], "a function"),
-    "summarize": ([], [], "A cat slept. Rain fell on it."),
-    "translate": (["-t", "fr", "-f", "en"], [], "Hi there."),
-    "sentiment": ([], ["--all-scores", "--explain"], "good"),
-    "classify": (["--labels", "a,b"], ["--all-scores", "--multi", "--explain"], "good"),
-    "answer": (["who?"], ["--explain"], "hello there"),
-    "embed": ([], [], "good"),
-    "similar": (["good"], [], "good"),
-    "dedupe": ([], ["--groups"], "good\ngood"),
-}
-
-
-def fields(title: str) -> dict[str, tuple[str, str]]:
-    """The fields of a table in formats.md: type and meaning by name."""
-    return {name.strip("`"): (kind, meaning) for name, kind, meaning in table(section("formats.md", title))}
-
-
-def check_types(row: dict[str, Any], promised: dict[str, tuple[str, str]]) -> None:
-    for name, value in row.items():
-        kinds = [TYPES[kind] for kind in promised[name][0].split(" or ")]
-        assert type(value) in kinds, name
-
-
-@pytest.mark.parametrize("task", tasks.names())
-def test_results_have_the_fields_of_the_page(cli, fake, monkeypatch: pytest.MonkeyPatch, task: str):
-    common, special = fields("Every result"), fields(task)
-    plain, more, stdin = CALLS[task]
-    first, last = [*common][:2], [*common][2:]
-    always = [name for name, (_, meaning) in special.items() if not meaning.startswith(("with `", "where the model"))]
-    for arguments, names in ((plain, always), (plain + more, [*special])):
-        if names == [*special]:
-            monkeypatch.setattr(fake, "complete", thoughtful(fake.complete))
-        done = cli(task, "--json", *arguments, stdin=stdin)
-        row = json.loads(done.out)
-        assert [*row] == [*first, *names, *last], done.err
-        check_types(row, common | special)
-
-
-def thoughtful(complete: Any) -> Any:
-    """The fake model, thinking before it answers."""
-    from dataclasses import replace
-
-    def think(prompts: Any, generation: Any, *, emit: Any = None) -> Any:
-        made = complete(prompts, generation)
-        return [[replace(one, text=f"<think>hm</think>{one.text}") for one in some] for some in made]
-
-    return think
-
-
-def test_an_error_has_the_fields_of_the_page(cli, fake):
-    row = json.loads(cli("sentiment", "--jsonl", stdin="{}\n").out)
-    promised = fields("An error")
-    assert [*row, *(f"error.{name}" for name in row["error"])] == [*promised]
-    check_types(row, promised)
-    check_types({f"error.{name}": value for name, value in row["error"].items()}, promised)
+def test_the_tables_of_results_are_as_the_fields_are_declared():
+    page = formats.TARGET.read_text("utf-8")
+    assert formats.text(page) == page, "run python -m tests.support.formats"
 
 
 def test_exit_codes_are_those_of_the_page():
@@ -179,3 +121,8 @@ def test_the_page_of_commands_is_what_the_program_prints(cli):
     """``llmcli --skill > docs/commands.md`` makes it anew."""
     done = cli("--skill")
     assert (done.code, done.out) == (0, (ROOT / "docs" / "commands.md").read_text())
+
+
+def test_the_newest_release_is_this_version():
+    released = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0] == llmcli.__version__

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llmcli import tasks
-from llmcli.config import options, places
+from llmcli.config import offered, places
 from llmcli.errors import UsageError
 from llmcli.reports import put
 
@@ -17,11 +17,12 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 def alias(
-    short: Annotated[str | None, typer.Argument(help="The new name; missing: list all.", show_default=False)] = None,
+    short: Annotated[str | None, typer.Argument(help="The new name; missing: list all.", show_default=False,
+                                                autocompletion=offered.aliases)] = None,
     name: Annotated[
         str | None,
         typer.Argument(help="A model's name, Hub id or path; missing: print it.", show_default=False,
-                       autocompletion=options.matching_models),
+                       autocompletion=offered.models),
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forget the name.")] = False,
 ) -> None:  # fmt: skip
@@ -54,17 +55,19 @@ def alias(
 
 
 def default(
-    task: Annotated[str | None, typer.Argument(help="A task; missing: list all.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Argument(help="A task; missing: list all.", show_default=False,
+                                               autocompletion=offered.tasks)] = None,
     name: Annotated[
         str | None,
         typer.Argument(help="A model; missing: print the one that is chosen.", show_default=False,
-                       autocompletion=options.matching_models),
+                       autocompletion=offered.models),
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Go back to the task's own default.")] = False,
 ) -> None:  # fmt: skip
     """Set, print or remove the default model of a task; config.yaml and --model win over it.
 
     Example: llmcli models default sentiment distilbert-sst2
+    Example: llmcli models default sentiment --remove
     """
     from llmcli.cli import table
     from llmcli.config import chosen
@@ -74,8 +77,7 @@ def default(
         _refuse_nothing(remove)
         table.show(("task", "model"), [(each, resolve.chosen_model(tasks.get(each))) for each in tasks.names()])
         return
-    if task not in tasks.names():
-        raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
+    declared = tasks.named(task)
     defaults = chosen.load().defaults
     if name is not None:
         if remove:
@@ -84,7 +86,7 @@ def default(
     elif remove:
         chosen.save(defaults={key: value for key, value in defaults.items() if key != task})
     else:
-        put(resolve.chosen_model(tasks.get(task)))
+        put(resolve.chosen_model(declared))
 
 
 def _refuse_nothing(remove: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
+import re
 from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any
@@ -13,8 +13,12 @@ import typer
 from llmcli import __version__, tasks
 from llmcli.cli.flatten import flatten
 from llmcli.cli.quick_help import Group
-from llmcli.errors import UsageError
+from llmcli.errors import UsageError, nearest
 from llmcli.run.request import Request, groups, request
+
+_NO_CHOICE_BEGINS = "Value error, "
+_NO_CHOICE = re.compile(rf"{_NO_CHOICE_BEGINS}'(.*)' is not one of ('.*')", re.DOTALL)
+"""What Typer says of a value that is none of an option's choices."""
 
 
 def parse(arguments: list[str]) -> Request | int:
@@ -35,9 +39,14 @@ def _usage(error: Any, arguments: list[str]) -> UsageError:
     context = getattr(error, "ctx", None)
     hint = f"see {context.command_path} --help" if context else ""
     said = error.format_message() if hasattr(error, "format_message") else str(error)
+    if possible := getattr(error, "possibilities", None):
+        said, hint = error.message, nearest(error.option_name, possible)
+    elif choice := _NO_CHOICE.search(said):
+        said = said.replace(_NO_CHOICE_BEGINS, "")
+        hint = nearest(choice[1], choice[2].replace("'", "").split(", ")) or hint
     if "extra argument" in said and not {"-i", "--input"}.isdisjoint(arguments):
         hint = "each file has its own -i"  # the shell made several arguments of -i *.txt
-    return UsageError(said or "no command given", hint=hint)
+    return UsageError(said.rstrip(".") or "no command given", hint=hint)
 
 
 def _version(show: bool) -> None:
@@ -71,18 +80,53 @@ def _listed() -> None:
 
 
 GROUPS = {
-    "train": ("llmcli.cli.train", "Train a model on labelled rows."),
-    "evaluate": ("llmcli.cli.evaluate", "Score a model on labelled rows."),
-    "compare": ("llmcli.cli.compare", "Compare models on labelled rows."),
-    "audit": ("llmcli.cli.audit", "Change names or words of your rows: which labels change?"),
-    "inspect": ("llmcli.cli.inspect", "Look inside a model: tokens, probabilities, attention, layers, embeddings."),
-    "models": ("llmcli.cli.models", "List, fetch, check and name models."),
-    "config": ("llmcli.cli.config", "Show the configuration."),
-    "worker": ("llmcli.cli.worker", "Keep models loaded between commands."),
-}
-"""Commands with commands of their own: where they are, and their help."""
+    "train": """Train a model on labelled rows.
 
-COMMANDS = {"merge": "Make one file of what shards have answered."}
+    Example: llmcli train classify tickets.csv --label-field team -o my-model
+    Example: llmcli train translate pairs.jsonl -o my-model --to de --from en
+    """,
+    "evaluate": """Score a model on labelled rows.
+
+    Example: llmcli evaluate sentiment gold.csv -m ./my-model
+    Example: llmcli evaluate classify gold.jsonl --results scored.jsonl --json
+    """,
+    "compare": """Compare models on labelled rows.
+
+    Example: llmcli compare sentiment gold.csv -m gemma-3-270m -m ./my-model
+    Example: llmcli compare answer gold.jsonl --results before.jsonl --results after.jsonl
+    """,
+    "audit": """Change names or words of your rows: which labels change?
+
+    Example: llmcli audit sentiment -i reviews.jsonl --swap names
+    Example: llmcli audit generate -i texts.txt --swap gender
+    """,
+    "inspect": """Look inside a model: tokens, probabilities, attention, layers, embeddings.
+
+    Example: llmcli inspect tokens "Unbelievable!"
+    Example: llmcli inspect scores "The capital of France is Paris."
+    """,
+    "models": """List, fetch, check and name models.
+
+    Example: llmcli models list
+    Example: llmcli models pull opus-mt-en-fr
+    """,
+    "config": """Show the configuration.
+
+    Example: llmcli config show sentiment
+    Example: llmcli config path
+    """,
+    "worker": """Keep models loaded between commands.
+
+    Example: llmcli worker start --keep-alive 3600
+    Example: llmcli worker status
+    """,
+}
+"""Commands with commands of their own, in modules of their names, and their help."""
+
+COMMANDS = {
+    "merge": "Make one file of what shards have answered.",
+    "schema": "Print the JSON Schema of a task's results.",
+}
 """Commands without others, in modules of their names: ``HELP``, ``Options``, ``command``; and their help in short."""
 
 
@@ -95,7 +139,7 @@ def application(first: str = "") -> typer.Typer:
         name="llmcli",
         cls=Group,
         # Of a group's command the root has no values to read: Typer would import pydantic for its help.
-        add_completion=first not in GROUPS or "_LLMCLI_COMPLETE" in os.environ,
+        add_completion=first not in GROUPS,
         help="Language models on text: a Unix filter over Hugging Face checkpoints.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -104,14 +148,14 @@ def application(first: str = "") -> typer.Typer:
         epilog='Example: cat article.txt | llmcli summarize  ·  llmcli sentiment "I loved it"',
     )
     app.callback()(_root)
-    complete = bool(alone) or first == "--" or "_LLMCLI_COMPLETE" in os.environ
+    complete = bool(alone) or first == "--"
     for name in alone or names:
         task = tasks.get(name)
         shown = flatten(partial(request, task), groups(task)) if complete else _listed
         app.command(name, help=inspect.cleandoc(task.help))(shown)
-    for name, (module, text) in GROUPS.items() if not alone else ():
-        group = import_module(module).app if complete or name == first else typer.Typer()
-        app.add_typer(group, name=name, help=text, no_args_is_help=True)
+    for name, text in GROUPS.items() if not alone else ():
+        group = import_module(f"llmcli.cli.{name}").app if complete or name == first else typer.Typer()
+        app.add_typer(group, name=name, cls=Group, help=inspect.cleandoc(text), no_args_is_help=True)
     for name, text in COMMANDS.items() if not alone else ():
         _add(app, name, text, complete=complete or name == first)
     return app

@@ -13,7 +13,6 @@ import typer
 from llmcli import tasks
 from llmcli.cli import judging, looking
 from llmcli.cli.flatten import flatten
-from llmcli.cli.quick_help import Group
 from llmcli.errors import InputError
 from llmcli.reports import put
 from llmcli.run.request import groups, request
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from llmcli.evaluate.auditing import Audit, Preferred
     from llmcli.run.records import Record
 
-app = typer.Typer(cls=Group)
+app = typer.Typer()
 TASKS = ("sentiment", "classify", "generate")
 LEFT_OUT = (judging.LEFT_OUT - {"input", "text", "lines"}) | {"suffix", "threshold", "max_new_tokens", "temperature",
             "top_p", "top_k", "num_beams", "repetition_penalty", "stop", "seed", "raw", "thinking"}  # fmt: skip
@@ -37,6 +36,8 @@ LABELS = """Change the words of rows, and see whether the labels change: names, 
     rows. Exit code 1 where more labels changed than --limit allows; for negation, where more stayed.
 
     Example: llmcli audit TASK -i rows.jsonl --swap names --limit 0.05
+
+    Example: llmcli audit TASK -i rows.csv --field body --swap my-words.tsv --json
     """
 LIKELIHOOD = """Change the words of rows, and see which of both texts the model finds likelier.
 
@@ -44,6 +45,8 @@ LIKELIHOOD = """Change the words of rows, and see which of both texts the model 
     the log-likelihood with a 95% interval, and the pairs that are furthest apart.
 
     Example: llmcli audit TASK -i rows.jsonl --swap gender
+
+    Example: llmcli audit TASK -i rows.txt --swap my-words.tsv -m ./my-model
     """
 SHOWN = 80
 """Characters of a row that people are shown."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmcli.cli import judging
-from llmcli.config import options
+from llmcli.config import offered
 from llmcli.errors import UsageError
 from llmcli.reports import put
 
@@ -36,7 +36,7 @@ class CompareOptions:
     model: Annotated[
         list[str],
         Option("--model", "-m", help="A model's name, or the folder of a checkpoint; repeatable.",
-               rich_help_panel="Model", show_default=False, autocompletion=options.matching_models),
+               rich_help_panel="Model", show_default=False, autocompletion=offered.models),
     ] = field(default_factory=list)  # fmt: skip
     margin: Annotated[
         float | None,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmcli import tasks
-from llmcli.config import places
+from llmcli.config import offered, places
 from llmcli.config.options import COMMAND_LINE, SHORT_FORMATS
-from llmcli.errors import LlmcliError, UsageError, one_line
+from llmcli.errors import LlmcliError, one_line
 from llmcli.reports import put
 
 if TYPE_CHECKING:
@@ -24,18 +24,19 @@ DEFAULT = "default"
 
 @app.command()
 def show(
-    task: Annotated[str | None, typer.Argument(help="A task; all if missing.", show_default=False)] = None,
+    task: Annotated[
+        str | None, typer.Argument(help="A task; all if missing.", show_default=False, autocompletion=offered.tasks)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a task.")] = False,
 ) -> None:
     """Print the settings that a task would run with, and where each comes from.
 
     Example: llmcli config show sentiment
+    Example: llmcli config show translate --json | jq .settings
     """
     from llmcli.run import resolve
 
-    if task is not None and task not in tasks.names():
-        raise UsageError(f"no task named {task}", hint=f"tasks: {', '.join(tasks.names())}")
-    for name in [task] if task else tasks.names():
+    for name in [tasks.named(task).name] if task is not None else tasks.names():
         declared, unknown = tasks.get(name), ""
         try:
             run = resolve.merged(declared, {})
@@ -62,6 +63,7 @@ def path() -> None:
     """Print the places that llmcli reads and writes.
 
     Example: llmcli config path
+    Example: $EDITOR "$(llmcli config path | grep ^user | cut -f2)"
     """
     user = places.user()
     rows = {"shipped": places.shipped(), "user": user / "config.yaml", "models": user / "models",

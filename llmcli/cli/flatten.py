@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from typer import Argument, Option
 
@@ -27,7 +27,7 @@ def flatten(
             default = item.default if item.default is not MISSING else inspect.Parameter.empty
             default = [] if item.default_factory is not MISSING else default
             kind = inspect.Parameter.KEYWORD_ONLY
-            made = inspect.Parameter(item.name, kind, default=default, annotation=hints[item.name])
+            made = inspect.Parameter(item.name, kind, default=default, annotation=_breakable(hints[item.name]))
             parameters[item.name] = made
 
     def flat(**values: Any) -> Any:
@@ -36,3 +36,12 @@ def flatten(
     flat.__signature__ = inspect.Signature([*parameters.values()])  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters.values()}
     return flat
+
+
+def _breakable(annotation: Any) -> Any:
+    """An option's annotation, whose choices the help shows with blanks between: it would break lines within a name."""
+    kind, info = get_args(annotation)[:2]
+    literal = next((part for part in (kind, *get_args(kind)) if get_origin(part) is Literal), None)
+    if literal is not None and info.metavar is None:
+        info.metavar = f"<{' | '.join(get_args(literal))}>"
+    return annotation

@@ -8,11 +8,10 @@ import typer
 
 from llmcli.cli import looking, viewing
 from llmcli.cli.looking import Device, From, Input, Json, Model, Npy, Offline, Quiet, Svg, Target, To, Top
-from llmcli.cli.quick_help import Group
 from llmcli.errors import UsageError
 from llmcli.reports import put
 
-app = typer.Typer(cls=Group)
+app = typer.Typer()
 Text = Annotated[list[str] | None, typer.Argument(help="The text. Missing: standard input.", show_default=False)]
 Place = Annotated[
     str | None,
@@ -69,6 +68,8 @@ def scores(
     Of an encoder-decoder the text is the source, and --target is what is scored. --npy: log-probabilities, (tokens).
 
     Example: llmcli inspect scores "The capital of France is Paris."
+
+    Example: llmcli inspect scores -i essay.txt --svg surprise.svg
     """
     one = _one(text, input, svg, npy)
     from llmcli.inspecting import pictures
@@ -128,6 +129,8 @@ def layers(
     and the one before it. --npy: the states, (layers + 1, tokens, width).
 
     Example: llmcli inspect layers "The capital of France is"
+
+    Example: llmcli inspect layers "The capital of France is" -m gpt2 --json
     """
     one = _one(text, input, svg, npy)
     from llmcli.inspecting import layers as reading
@@ -153,6 +156,8 @@ def embeddings(
     the cosine, from -1 to 1. --npy: the vectors, (words, width).
 
     Example: llmcli inspect embeddings king queen apple -m gemma-3-270m
+
+    Example: llmcli inspect embeddings cat dog car --svg words.svg
     """
     given = looking.texts(words, input, writes=[svg, npy])
     given = given if words else given[0].split()

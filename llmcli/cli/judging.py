@@ -44,9 +44,10 @@ class RowOptions:
     ]
     label_field: Annotated[
         str | None,
-        Option("--label-field", "--reference-field", help="The field that holds what is right.", rich_help_panel="Rows",
-               show_default="label, reference, answers or completion, by task"),
+        Option(help="The field that holds what is right; --reference-field is another name of it.",
+               rich_help_panel="Rows", show_default="label, reference, answers or completion, by task"),
     ] = None  # fmt: skip
+    reference_field: Annotated[str | None, Option(help="As --label-field.", hidden=True)] = None
     results: Annotated[
         list[Path],
         Option("--results", help="Judge the stored results of a run, found by their ids; repeatable in compare.",
@@ -93,7 +94,7 @@ def judge(task: str, values: Mapping[str, Any], models: Sequence[str | None]) ->
         runs = [_resolved(one, stored=False) for one in asked]
         reading = runs[0] if runs else _resolved(request(declared, given), stored=True)
         _check_picture(values["svg"], reading, values["results"])
-        found = rows.read(reading, values["label_field"])
+        found = rows.read(reading, values["label_field"] or values["reference_field"])
         if found.broken and not values["quiet"]:
             say_broken(found)
         labels = rows.labels(found.usable) if task in ("classify", "sentiment") else []

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmcli.cli import progress
-from llmcli.config import options
+from llmcli.config import offered
 from llmcli.errors import InputError, OutputError, UsageError, shown
 from llmcli.reports import above, put
+from llmcli.text import languages
 from llmcli.text.painted import Span, ansi, isolated, marked, visible
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ Input = Annotated[
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A model's name, or the folder of a checkpoint.",
-                 autocompletion=options.matching_models, show_default="that of your settings, else gemma-3-270m"),
+                 autocompletion=offered.models, show_default="that of your settings, else gemma-3-270m"),
 ]  # fmt: skip
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=False)]
+Device = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=False, autocompletion=offered.devices)
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
@@ -43,8 +46,14 @@ Target = Annotated[
     str, typer.Option("--target", help="Encoder-decoders: what is written; missing: what the model would write.",
                       show_default=False)
 ]  # fmt: skip
-From = Annotated[str, typer.Option("--from", "-f", help="Translation models: the text's language.", show_default=False)]
-To = Annotated[str, typer.Option("--to", "-t", help="Translation models: the other language.", show_default=False)]
+From = Annotated[
+    str, typer.Option("--from", "-f", help="Translation models: the text's language.", show_default=False,
+                      autocompletion=languages.matching)
+]  # fmt: skip
+To = Annotated[
+    str, typer.Option("--to", "-t", help="Translation models: the other language.", show_default=False,
+                      autocompletion=languages.matching)
+]  # fmt: skip
 LARGEST = 1 << 19
 """The most bytes of a text."""
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room."""
+COMPLETED = ("complete_bash", "complete_zsh", "complete_fish")
+"""What the scripts of shells ask for."""
 
 
 def main() -> NoReturn:
@@ -76,6 +78,10 @@ def _run(arguments: list[str]) -> int:
     """Run a command line. A worker that runs has it parsed already, and its code imported."""
     from functools import partial
 
+    if os.environ.get("_LLMCLI_COMPLETE") in COMPLETED:
+        from llmcli.cli import completion
+
+        return completion.run(os.environ)
     from llmcli import tasks
     from llmcli.worker import client
 

@@ -11,16 +11,14 @@ from typing import Annotated
 import typer
 
 from llmcli.cli import aliases
-from llmcli.config import options, places
+from llmcli.config import offered, places
 from llmcli.errors import ModelError, OutputError, UsageError, one_line
 from llmcli.reports import put
 
 app = typer.Typer()
 app.command()(aliases.alias)
 app.command()(aliases.default)
-Name = Annotated[
-    str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=options.matching_models)
-]
+Name = Annotated[str, typer.Argument(help="A model's name, alias, Hub id or path.", autocompletion=offered.models)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a model.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never fetch anything.")]
 
@@ -33,6 +31,7 @@ def list_(as_json: AsJson = False) -> None:
     where standard output is no terminal.
 
     Example: llmcli models list
+    Example: llmcli models list --json
     """
     from llmcli.cli import table
     from llmcli.models import listing
@@ -55,6 +54,7 @@ def show(name: Name, as_json: AsJson = False, offline: Offline = False) -> None:
     Of a model that is not pulled a few kB are fetched at the first look, none of its weights.
 
     Example: llmcli models show ./my-model --json
+    Example: llmcli models show gpt2
     """
     from llmcli.models import describing, listing, names
 
@@ -71,6 +71,7 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
     """Fetch a model, or the newest commit of its revision, and pin it.
 
     Example: llmcli models pull opus-mt-en-fr
+    Example: llmcli models pull distilbert/distilbert-base-uncased-finetuned-sst-2-english
     """
     from llmcli.cli import progress
     from llmcli.models import describing, manifest, names, pairs, store
@@ -88,10 +89,15 @@ def pull(name: Name, quiet: Annotated[bool, typer.Option("--quiet", "-q", help="
 
 
 @app.command()
-def verify(name: Annotated[str | None, typer.Argument(help="A model; all that are here if missing.")] = None) -> None:
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(help="A model; all that are here if missing.", autocompletion=offered.models)
+    ] = None,
+) -> None:
     """Read every byte of stored models, and compare with what was stored. Exit code 4 where one changed.
 
     Example: llmcli models verify
+    Example: llmcli models verify gemma-3-270m
     """
     from llmcli.models import listing, manifest
 
@@ -108,6 +114,7 @@ def remove(name: Name) -> None:
     """Delete a stored model, or what `llmcli train` wrote. Any other folder of your own is never touched.
 
     Example: llmcli models remove gpt2
+    Example: llmcli models remove ./my-model
     """
     from llmcli.config.model_config import HubSource
     from llmcli.models import listing, manifest, small_files
@@ -136,6 +143,7 @@ def path(name: Name) -> None:
     """Print the folder of a stored model, which any program can read: 32-bit weights that were let go are made again.
 
     Example: llmcli models path gemma-3-270m
+    Example: du -sh "$(llmcli models path gemma-3-270m)"
     """
     from llmcli.cli import progress
     from llmcli.models import listing, manifest, names, store
@@ -156,6 +164,7 @@ def add(
     """Write a starter YAML for a checkpoint into your configuration folder.
 
     Example: llmcli models add ./my-model --name mine
+    Example: llmcli models add http://localhost:8000/v1#llama --name local
     """
     import yaml
 

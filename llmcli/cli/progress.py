@@ -143,7 +143,7 @@ class Rows:
         self._start = self._said = self._since = time.monotonic()
         self._rate = Rate(self._start)
         self._read, self._working = 0, False
-        self.rows = self.failed = self.failed_anew = self.unsound = self.pieces = 0
+        self.rows = self.failed = self.failed_anew = self.unsound = self.pieces = self._kept = 0
         self.input_tokens = self.output_tokens = 0
 
     def __enter__(self) -> Rows:
@@ -180,6 +180,7 @@ class Rows:
         self.input_tokens += result.input_tokens
         self.output_tokens += result.output_tokens
         if result.resumed:
+            self._kept += result.error is None
             self._rate.begin(now)
         else:
             self._rate.begin(self._report.ready)
@@ -218,7 +219,8 @@ class Rows:
         """What was done, at the end."""
         ok, seconds = self.rows - self.failed, time.monotonic() - self._start
         tokens = self.input_tokens + self.output_tokens
-        return f"{ok:,} rows ok, {self.failed:,} failed, {tokens:,} tokens, {clock(seconds)}: {target}"
+        kept = f" ({self._kept:,} kept)" if self._kept else ""
+        return f"{ok:,} rows ok{kept}, {self.failed:,} failed, {tokens:,} tokens, {clock(seconds)}: {target}"
 
     def saved(self) -> str:
         """What an interrupted run leaves in its journal, in words; empty where that is nothing."""

@@ -18,6 +18,7 @@ prints this page; it is made of what `--help` is made of.
   `--lines`, `--jsonl`, `--csv` or `--format` do.
 - **Out**: the answer alone on standard output. `--json` gives one JSON object a row, in the order of the rows:
   `{"id": …, "status": "ok", …}`, or `{"id": …, "status": "error", "error": {"code": …, "message": …}}`.
+  `llmcli schema TASK` prints the JSON Schema of these.
 - **Wrong**: one line on standard error, `llmcli: WHERE: error[CODE]: REASON; NEXT STEP`, and an exit code: 0 all is
   well; 1 a bug, or the answer no (`--grep`, `dedupe --check`, `compare --margin`); 2 the command line or the
   configuration; 3 input; 4 the model; 5 some rows failed; 6 scores not finite, or the text too long; 7 the worker or a

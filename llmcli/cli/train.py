@@ -55,9 +55,10 @@ class TrainOptions:
     output: Annotated[Path, Option("--output", "-o", help="The folder to write.", rich_help_panel="Training")]
     label_field: Annotated[
         str | None,
-        Option("--label-field", "--reference-field", help="The field that holds what is right.", rich_help_panel="Rows",
-               show_default="label, reference, answers or completion, by task"),
+        Option(help="The field that holds what is right; --reference-field is another name of it.",
+               rich_help_panel="Rows", show_default="label, reference, answers or completion, by task"),
     ] = None  # fmt: skip
+    reference_field: Annotated[str | None, Option(help="As --label-field.", hidden=True)] = None
     method: Annotated[
         Literal["auto", "calibrate", "probe", "lora", "full"],
         Option(help="'calibrate': a temperature and a bias a label. 'probe': a classifier on a frozen state. 'lora': "
@@ -127,11 +128,12 @@ def train(task: str, values: dict[str, Any]) -> None:
 
     declared = tasks.get(task)
     own = {item.name: values.pop(item.name) for item in fields(TrainOptions)}
+    label_field, other_name = own.pop("label_field"), own.pop("reference_field")
     with progress.preparing(values) as report:
         config = resolve(declared, request(declared, values | {"input": own.pop("files")}).settings)
         report.introduce(config.model.name, [])
         report.settle(quiet=values["quiet"], bar=not values["no_progress"], verbose=values["verbose"])
-        found = rows.read(config, own.pop("label_field"))
+        found = rows.read(config, label_field or other_name)
         if found.broken and not values["quiet"]:
             say_broken(found)
         asked = Asked(**own | {"output": places.absolute(own["output"])})

@@ -28,6 +28,7 @@ def start(
     """Start the worker, if it does not run.
 
     Example: llmcli worker start --keep-alive 3600
+    Example: llmcli worker start --memory 4
     """
     from llmcli.worker import control
 
@@ -39,6 +40,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     """Say what the worker does: its models, memory, idle time, requests.
 
     Example: llmcli worker status
+    Example: llmcli worker status --json | jq .models
     """
     from llmcli.worker import control
 
@@ -51,6 +53,7 @@ def stop() -> None:
     """Stop the worker; what it works on is finished first.
 
     Example: llmcli worker stop
+    Example: llmcli worker stop && llmcli worker start
     """
     from llmcli.worker import control
 

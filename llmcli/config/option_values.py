@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import lru_cache
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from llmcli.config.options import COMMAND_LINE, SHORT_FORMATS
 from llmcli.config.strict_yaml import parse
-from llmcli.errors import ConfigError, UsageError
+from llmcli.errors import ConfigError, UsageError, nearest
 
 FLAG = "flag"
 """The origin of what the command line says."""
@@ -31,9 +30,7 @@ def check(groups: Sequence[type[Any]], values: Mapping[str, Any], *, task: str, 
     known = [item.name for group in groups for item in fields(group)]
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            raise ConfigError(f"{origin}: [options.{name}] {task} has no such option",
-                              hint=f"did you mean {close[0]}?" if close else "")  # fmt: skip
+            raise ConfigError(f"{origin}: [options.{name}] {task} has no such option", hint=nearest(str(name), known))
         if name in COMMAND_LINE:
             raise ConfigError(f"{origin}: [options.{name}] can only be given on the command line")
     whole = parse(_schema(tuple(groups)), {"options": dict(values)}, origin=origin)

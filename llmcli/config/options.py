@@ -5,12 +5,12 @@ Typer is named by annotations alone, and not imported: the worker's client does 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from llmcli.config import places
+from llmcli.config import offered
 
 if TYPE_CHECKING:
     from typer import Argument, Option
@@ -26,11 +26,6 @@ COMMAND_LINE = frozenset({
     "responses", "shard", "cluster",
 })  # fmt: skip
 """Options that name one run, or are needed before any file is read: config.yaml cannot hold them."""
-
-
-def matching_models(incomplete: str) -> Iterator[str]:
-    """Names of the shipped and the user's models that begin so."""
-    yield from (name for name in places.names("models") if name.startswith(incomplete))
 
 
 @dataclass(frozen=True)
@@ -164,12 +159,13 @@ class ModelOptions:
     model: Annotated[
         str | None,
         Option("--model", "-m", help="A model's YAML name, the folder of a checkpoint, or URL#NAME: a server's.",
-               rich_help_panel=MODEL, show_default=False, autocompletion=matching_models),
+               rich_help_panel=MODEL, show_default=False, autocompletion=offered.models),
     ] = None  # fmt: skip
     device: Annotated[
         str | None,
-        Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL, show_default=False),
-    ] = None
+        Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL, show_default=False,
+               autocompletion=offered.devices),
+    ] = None  # fmt: skip
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"] | None,
         Option(help="Number format of the weights. float32 is the reproducible one.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -108,7 +109,7 @@ class Settings(Strict):
 
     model: str | None = None
     """A model's name, alias, Hub id or path."""
-    device: str | None = Field(None, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str | None = None
     """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     """Number format of the weights; ``float32`` is the reproducible one."""
@@ -142,6 +143,13 @@ class Settings(Strict):
     """How text is written."""
     options: dict[str, Any] | None = None
     """The task's own flags by name, as ``llmcli TASK --help`` lists them: ``all_scores: true`` for ``--all-scores``."""
+
+    @field_validator("device")
+    @classmethod
+    def _known(cls, device: str | None) -> str | None:
+        if device is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device, re.ASCII):
+            raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
+        return device
 
     @model_validator(mode="before")
     @classmethod

@@ -45,7 +45,8 @@ class Picture:
         self._rows += 1
         if self._rows > MOST:
             return
-        fields = {name: value for name, value in result.fields.items() if name != self._task.optional["explain"]}
+        why = {field.name for field in self._task.fields if field.option == "explain"}
+        fields = {name: value for name, value in result.fields.items() if name not in why}
         answer = self._task.text(replace(result, fields=fields), self._options)
         head = svg.short(" ".join(answer.split("\t")[:2]), cells=HEAD)
         self._parts.append(svg.text(svg.MARGIN, self._y + 14, head, "t"))

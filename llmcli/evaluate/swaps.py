@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmcli.config import places
-from llmcli.errors import ConfigError, InputError, UsageError, shown
+from llmcli.errors import ConfigError, InputError, UsageError, nearest, shown
 from llmcli.run.records import decode
 
 FOLDER = "swaps"
@@ -50,7 +50,7 @@ def swap(name: str) -> Swap:
     if "/" in name or name.endswith(".tsv") or not path.is_file():
         path = Path(name)
         if not path.exists() or path.is_dir():  # a pipe will do: --swap <(…)
-            raise UsageError(f"--swap: no list {name}", hint=f"{', '.join(names())}, or a .tsv file")
+            raise UsageError(f"--swap: no list {name}", hint=nearest(name, names(), what="give a .tsv file, or one of"))
     forward, backward = _read(path)
     denies = name == DENIED
     table = forward if denies else backward | forward

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 
 from llmcli.config import chosen, places
 from llmcli.config.model_config import HubSource, ModelConfig, Source
 from llmcli.config.strict_yaml import load
-from llmcli.errors import ConfigError, ModelError, redact
+from llmcli.errors import ConfigError, ModelError, nearest, redact
 from llmcli.models import pairs
 from llmcli.models.describing import TOLD
 
@@ -113,8 +112,6 @@ def _at(name: str) -> ModelConfig:
 
 
 def _unknown(name: str) -> ModelError:
-    known = places.names("models")
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known models: {', '.join(known)}"
+    hint = nearest(name, places.names("models"), what="known models")
     what = "no checkpoint" if "/" in name else "no model named"
     return ModelError(f"{what} {name}", code="no-model", hint=hint)

@@ -5,7 +5,6 @@ flag > environment > user config > this model's settings for the task > task YAM
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from llmcli.config.options import InputOptions, OutputOptions, ProcessOptions
 from llmcli.config.run_config import RunConfig, format_of
 from llmcli.config.schemas import Settings, TaskConfig, UserConfig, WorkerSettings
 from llmcli.config.strict_yaml import load, load_yaml, parse
-from llmcli.errors import ConfigError, UsageError
+from llmcli.errors import ConfigError, UsageError, nearest
 from llmcli.models import describing, names, pairs
 from llmcli.run import sharding
 from llmcli.run.layers import ASKED, Layer, Merged, merge, suited
@@ -216,9 +215,7 @@ def _user(task: str) -> list[Layer]:
     known = places.names("tasks")
     for name in user.tasks:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"tasks: {', '.join(known)}"
-            raise ConfigError(f"{path}: [tasks.{name}] there is no such task", hint=hint)
+            raise ConfigError(f"{path}: [tasks.{name}] there is no such task", hint=nearest(name, known, what="tasks"))
     general = {key: value for key, value in _dump(user).items() if key not in ("tasks", "worker")}
     special = [Layer(f"{path}, tasks.{task}", _dump(user.tasks[task]))] if task in user.tasks else []
     return [Layer(str(path), general), *special]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result
 
 if TYPE_CHECKING:
@@ -104,16 +105,15 @@ def _text(result: Result, options: Any) -> str:
 class Task(Generic[OptionsT]):
     """A task. ``help`` is the text of its ``--help``, ``options`` the dataclass of its own options.
 
-    ``fields`` are the keys of its results, ``optional`` those that an option adds. ``row_fields`` are the fields of a
-    row that decide its answer besides the text.
+    ``fields`` are those of its results, in their order. ``row_fields`` are the fields of a row that decide its answer
+    besides the text.
     """
 
     name: str
     help: str
     options: type[OptionsT]
     answer: Answer[OptionsT]
-    fields: tuple[str, ...]
-    optional: Mapping[str, str] = field(default_factory=dict)
+    fields: tuple[Field, ...]
     row_fields: tuple[str, ...] = ()
     window: int = 32
     """How many rows it takes at a time: enough for full batches, few enough to show and keep them often."""
@@ -125,8 +125,8 @@ class Task(Generic[OptionsT]):
     """Whether a text is a document, of which some spans change."""
     assemble: Callable[[RunOptions[OptionsT]], Assembly | None] = _whole
     """What takes the records of a run apart, if they are."""
-    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Options that ask for something else than the task's answer, and the keys of its results."""
+    instead: Mapping[str, tuple[Field, ...]] = field(default_factory=dict)
+    """Options that ask for something else than the task's answer, and the fields of its results."""
     combine: bool = False
     """Whether standard input and TEXT make one prompt."""
     read: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given
@@ -153,7 +153,6 @@ class Task(Generic[OptionsT]):
 
     def columns(self, options: OptionsT) -> list[str]:
         """The fields of its results, as columns of a table."""
-        for option, names in self.instead.items():
-            if getattr(options, option, None):
-                return [*names]
-        return [*self.fields, *(name for option, name in self.optional.items() if getattr(options, option, None))]
+        asked = (fields for option, fields in self.instead.items() if getattr(options, option, None))
+        return [field.name for field in next(asked, self.fields)
+                if (getattr(options, field.option, None) if field.option else not field.when)]  # fmt: skip

@@ -10,6 +10,7 @@ import os
 from importlib import import_module
 from typing import Any
 
+from llmcli.errors import UsageError, nearest
 from llmcli.run.task import Task
 
 
@@ -23,3 +24,10 @@ def get(name: str) -> Task[Any]:
     """The task of a name."""
     task: Task[Any] = import_module(f"{__name__}.{name}").TASK
     return task
+
+
+def named(name: str) -> Task[Any]:
+    """The task that a user names. Raises UsageError where there is none."""
+    if name not in names():
+        raise UsageError(f"no task named {name}", hint=nearest(name, names(), what="tasks"))
+    return get(name)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result, failed
 
 if TYPE_CHECKING:
@@ -22,6 +23,19 @@ NOTICE = (
     "explained by occlusion: each part is left out in turn; its effect is how far the score falls without it. "
     "It tells what this model's score hangs on, not whether it is right, nor what parts do together"
 )
+EXPLANATION = Field(
+    "explanation", "object", "what the score hangs on", option="explain",
+    parts=(
+        Field("method", "string", "`occlusion`"),
+        Field("parts", "array of objects", "the words, or sentences, of the text", parts=(
+            Field("text", "string", "the part"),
+            Field("start", "integer", "the character of the text where it begins, from 0"),
+            Field("end", "integer", "the character behind it"),
+            Field("effect", "number", "by how much the score falls without it; the whole score where another answer is "
+                  "given"),
+        )),
+    ),
+)  # fmt: skip
 FOREMOST = 5
 """Parts that a line of text names: those of the largest effect."""
 FAINT = 0.0005

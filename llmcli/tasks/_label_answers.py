@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmcli.data import grep
-from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError
+from llmcli.errors import ROW_ERRORS, LlmcliError, UsageError, nearest
 from llmcli.run.records import Record, Result, failed
 from llmcli.tasks import _calibration, _label_prompts
 from llmcli.text import chunking, prompts
@@ -72,11 +72,7 @@ def _check_grep(config: AnyConfig, choices: Sequence[Choice]) -> None:
     labels = choices[0].scores or {label.name: 0.0 for label in config.settings.labels or []}
     wanted, known = grep.parse(config.options.grep).label, [*labels, UNCERTAIN]
     if wanted not in known:
-        import difflib
-
-        close = difflib.get_close_matches(wanted, known, n=1)
-        raise UsageError(f"--grep: no label {wanted!r}", hint=f"did you mean {close[0]}?" if close else
-                         f"labels: {', '.join(known[:-1])}")  # fmt: skip
+        raise UsageError(f"--grep: no label {wanted!r}", hint=nearest(wanted, known, what="labels"))
 
 
 def check_scored(options: Any, by: str) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
+from llmcli.config import offered
 from llmcli.errors import UsageError
+from llmcli.run.fields import Field
 from llmcli.run.task import Answer, Routes, Task
 from llmcli.tasks import _explaining
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from llmcli.config.run_config import RunConfig, RunOptions
     from llmcli.pipelines.protocol import Emit, Model
     from llmcli.run.records import Record, Result
+
+FIELDS = (
+    Field("label", "string", "the likeliest label; `uncertain` where its score is below `--threshold`"),
+    Field("score", "number or null", "the probability of the likeliest label; null where a server gives none"),
+    Field("scored_by", "string", "how it scored ([servers.md](servers.md))", when="by a server"),
+    Field("scores", "object of numbers", "the probability of each label", option="all_scores"),
+    _explaining.EXPLANATION,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Options:
     grep: Annotated[
         str | None,
         Option(help="Print the input rows with this label ('negative' or 'negative>0.9'), as grep does.",
-               rich_help_panel="Labels", show_default=False),
+               rich_help_panel="Labels", show_default=False, autocompletion=offered.labels),
     ] = None  # fmt: skip
     abstain: Annotated[
         float | None,
@@ -135,8 +145,7 @@ def answer(
 def task(name: str, *, help: str, options: type[L], answer: Answer[L]) -> Task[L]:
     """A task that puts labels on texts."""
     return Task(
-        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=("label", "score"),
-        answer=_explaining.of_labels(answer),
-        optional={"all_scores": "scores", "multi": "labels", "explain": "explanation"}, window=128, writes=False,
-        labels=True, one_line=True, painted=_explaining.painted, draws=_explaining.draws,
+        name=name, help=help, options=options, prepare=prepare, routes=routes, text=text, fields=FIELDS,
+        answer=_explaining.of_labels(answer), window=128, writes=False, labels=True, one_line=True,
+        painted=_explaining.painted, draws=_explaining.draws,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from llmcli.errors import UsageError
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result
 from llmcli.text import chunking, prompts
 from llmcli.text.prompts import Rendered
@@ -23,8 +24,11 @@ MAX_NEW_TOKENS = 256
 """Of a model whose answer shares the window with the prompt, where nothing else is said."""
 DRAWN = 0.7
 """The temperature of several texts, where neither beams nor a temperature were asked for."""
-OPTIONAL = {"num_return_sequences": "texts"}
-"""Fields that an option adds."""
+THINKING = Field("thinking", "string", "what it thought", when="where the model thought before it answered")
+TEXTS = Field(
+    "texts", "array of strings", "all texts, the first of which is `text`", when="with `-n` above 1",
+    option="num_return_sequences",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Options:
 
     num_return_sequences: Annotated[
         int | None,
-        Option("--num-return-sequences", "--n", "-n", min=1, help="How many texts to make.",
+        Option("--num-return-sequences", "-n", min=1, help="How many texts to make.",
                rich_help_panel="Generation", show_default=False),
     ] = None  # fmt: skip
     no_stream: Annotated[

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from llmcli.errors import UsageError
+from llmcli.run.fields import Field
 from llmcli.run.task import Task
 from llmcli.tasks import _explaining
 
@@ -97,8 +98,16 @@ TASK = Task(
     options=Options,
     answer=_explaining.of_spans(answer),
     prepare=prepare,
-    fields=("text", "score", "start", "end", "sentence"),
-    optional={"explain": "explanation"},
+    fields=(
+        Field("text", "string", "the answer, word for word; empty where the text has none"),
+        Field("score", "number or null", "the probability that it answers the question; null with `--free`"),
+        Field(
+            "start", "integer or null", "the character of the text where it begins, from 0; null where there is none"
+        ),
+        Field("end", "integer or null", "the character behind it"),
+        Field("sentence", "string", "the sentence that it stands in; empty where there is none"),
+        _explaining.EXPLANATION,
+    ),
     painted=_explaining.painted,
     draws=_explaining.draws,
     row_fields=("question",),

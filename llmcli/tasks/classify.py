@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.errors import UsageError
+from llmcli.run.fields import Field
 from llmcli.tasks import _labelling
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ def _said(given: list[str], names: list[str], *, option: str) -> Iterator[tuple[
         yield name, text
 
 
+LABELS = Field(
+    "labels", "object of numbers", "the labels that hold, and the score of each; may be empty", option="multi"
+)
 TASK = replace(
     _labelling.task(
         "classify",
@@ -138,4 +142,5 @@ TASK = replace(
     ),
     prepare=prepare,
     read=read,
+    fields=(*_labelling.FIELDS[:3], LABELS, *_labelling.FIELDS[3:]),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from llmcli.errors import ROW_ERRORS, AnswerError, InputError, UsageError
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
 from llmcli.tasks import _writing
@@ -201,8 +202,14 @@ TASK = Task(
     options=Options,
     answer=answer,
     prepare=prepare,
-    fields=("text", "parses"),
-    optional=_writing.OPTIONAL,
+    fields=(
+        Field(
+            "text", "string", "the code alone; with `--explain` plain words; with `--infill` what belongs into the gap"
+        ),
+        Field("parses", "boolean or null", "Python: whether it parses; null where it was not checked"),
+        _writing.THINKING,
+        _writing.TEXTS,
+    ),
     combine=True,
     text=_writing.text,
     streams=_writing.streams,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result
 from llmcli.run.task import Routes, Task
 from llmcli.tasks import _vectors
@@ -152,8 +153,29 @@ TASK = Task(
     prepare=prepare,
     select=select,
     routes=routes,
-    fields=("duplicate_of", "score"),
-    optional={"groups": "duplicates"},
+    fields=(
+        Field(
+            "duplicate_of",
+            "string or integer or null",
+            "the id of the row that is kept for it; null where it is kept itself",
+        ),
+        Field(
+            "score",
+            "number or null",
+            "the largest cosine with a row that was kept before it, 1 where they differ in "
+            "case, spacing and punctuation alone; null for the first",
+        ),
+        Field(
+            "duplicates",
+            "array of objects",
+            "the rows that are left out for it",
+            option="groups",
+            parts=(
+                Field("id", "string or integer", "the row's id"),
+                Field("score", "number", "as above"),
+            ),
+        ),
+    ),
     window=_vectors.WINDOW,
     writes=False,
 )

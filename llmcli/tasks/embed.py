@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result
 from llmcli.run.task import Task
 from llmcli.tasks import _vectors
@@ -54,7 +55,7 @@ TASK = Task(
     options=Options,
     answer=answer,
     text=text,
-    fields=("embedding",),
+    fields=(Field("embedding", "array of numbers", "the vector, of length 1"),),
     array="embedding",
     window=_vectors.WINDOW,
     writes=False,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from llmcli.errors import ROW_ERRORS, GenerationError, UsageError
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result, failed, messages
 from llmcli.run.task import Task
 from llmcli.tasks import _writing
@@ -140,9 +141,13 @@ TASK = Task(
     options=Options,
     answer=answer,
     prepare=prepare,
-    fields=("text",),
+    fields=(
+        Field("text", "string", "the answer, or what continues the prompt"),
+        Field("continued", "boolean", "true", when="where the prompt breaks off, and `text` goes on in it"),
+        replace(_writing.THINKING, option="show_thinking"),
+        _writing.TEXTS,
+    ),
     row_fields=("messages", "body"),
-    optional=_writing.OPTIONAL | {"show_thinking": "thinking"},
     combine=True,
     text=text,
     streams=streams,

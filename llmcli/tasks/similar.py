@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.errors import LlmcliError, UsageError
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result
 from llmcli.run.task import Routes, Task
 from llmcli.tasks import _vectors
@@ -98,7 +99,14 @@ TASK = Task(
     select=select,
     routes=lambda run: Routes(seeks=True),
     text=text,
-    fields=("score", "text"),
+    fields=(
+        Field(
+            "score",
+            "number",
+            "the cosine with what is looked for, at most 1; of a text in chunks that of its nearest one",
+        ),
+        Field("text", "string", "the row's text"),
+    ),
     window=_vectors.WINDOW,
     writes=False,
     one_line=True,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from llmcli.errors import ROW_ERRORS, GenerationError, InputError
+from llmcli.run.fields import Field
 from llmcli.run.records import Record, Result, failed
 from llmcli.run.task import Task
 from llmcli.text import chunking, languages, prompts, prose, ranking
@@ -208,5 +209,13 @@ TASK = Task(
     """,
     options=Options,
     answer=answer,
-    fields=("text", "method"),
+    fields=(
+        Field("text", "string", "the summary"),
+        Field(
+            "method",
+            "string",
+            "`extractive`: sentences of the text, word for word; `abstractive`: new ones",
+            choices=("extractive", "abstractive"),
+        ),
+    ),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.errors import UsageError
+from llmcli.run.fields import Field
 from llmcli.run.task import Assembly, Routes, Task
 from llmcli.text import languages
 
@@ -149,6 +150,16 @@ def read(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**settings, "options": {**options, "term": terms}}
 
 
+CHECKS = Field(
+    "checks", "array of objects", "what is wrong with it",
+    parts=(
+        Field("check", "string", "the name of the check that it fails"),
+        Field("message", "string", "what is wrong, in words"),
+        Field("line", "integer", "the line where it is"),
+        Field("source", "string", "the sentence"),
+        Field("target", "string", "its translation"),
+    ),
+)  # fmt: skip
 TASK = Task(
     name="translate",
     help="""Translate texts and documents: sentences change, markup and code do not.
@@ -165,8 +176,19 @@ TASK = Task(
     """,
     options=Options,
     answer=answer,
-    fields=("text", "source", "target", "checks"),
-    instead={"detect": ("language", "probability"), "check": ("checks", "segments")},
+    fields=(
+        Field("text", "string", "the translation, line for line"),
+        Field("source", "string", "the language it is from, as a BCP-47 code: given or detected"),
+        Field("target", "string", "the language it is in"),
+        CHECKS,
+    ),
+    instead={
+        "detect": (
+            Field("language", "string", "the language, as a BCP-47 code"),
+            Field("probability", "number", "how probable that is"),
+        ),
+        "check": (CHECKS, Field("segments", "integer", "how many pairs were compared")),
+    },
     read=read,
     prepare=prepare,
     assemble=assemble,

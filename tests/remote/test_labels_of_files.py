@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 ROWS = '{"id": "a", "text": "one"}\n{"id": "b", "text": "two"}\n'
 RUN = ["classify", "--labels", "sea,river", "--jsonl", "-m", "m"]
@@ -77,6 +78,7 @@ def test_chunks_of_a_text_some_with_scores(cli, responses, model):
     path = responses(SCORED, None, run=MINE, stdin=text)
     row = json.loads(cli(*MINE, "--responses", path, stdin=text).out)
     assert (row["label"], row["score"], row["scored_by"], row["chunks"]) == ("sea", None, "answer", 2)
+    Draft202012Validator(json.loads(cli("schema", "classify").out)).validate(row)
 
 
 def test_what_every_request_to_the_model_says_is_in_files_too(cli, model, tmp_path):
