@@ -1,4 +1,4 @@
-"""Sessions of README and the cookbook: each command prints what stands below it, on the embedded models."""
+"""Sessions of README and of the docs: each command prints what stands below it, on the embedded models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from tests.support import ROOT, pictures, sessions
 from tests.support.console import alike
 from tests.support.sessions import Session
 
-PAGES = [ROOT / "README.md", ROOT / "docs" / "cookbook.md"]
+COOKBOOK = ROOT / "docs" / "cookbook.md"
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+         if "```console" in page.read_text() and page.name != "inside.md"]  # fmt: skip
+"""All pages with sessions but one, which tests/test_inside.py runs."""
 KEPT = re.compile(r"\(\d+ kept\)")
 SECONDS = re.compile(r"\b\d+(\.\d+)? s\b|\b\d+:\d\d:\d\d\b")
 
@@ -46,5 +49,5 @@ def test_a_picture_is_of_what_is_printed(shell: dict[str, str], name: str):
 
 
 def test_the_cookbook_has_recipes_for_all():
-    titles = {session.title for session in sessions.sessions(PAGES[1])}
+    titles = {session.title for session in sessions.sessions(COOKBOOK)}
     assert len(titles) >= 25
