@@ -171,10 +171,14 @@ def one_line(text: str) -> str:
 
 
 def nearest(name: str, known: Sequence[str], *, what: str = "") -> str:
-    """The next step after a name that is not known: the nearest one that is; else all of them, as ``what`` they are."""
+    """The next step after a name that is not known: those that begin so, or the nearest; else all.
+
+    ``what``: what all of them are called.
+    """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1)
+    begun = [one for one in known if len(name) > 1 and one.lower().startswith(name.lower())]
+    close = begun[:3] or difflib.get_close_matches(name, known, n=1)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {' or '.join(close)}?"
     return f"{what}: {', '.join(known)}" if what else ""

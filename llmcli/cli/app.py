@@ -26,6 +26,8 @@ def parse(arguments: list[str]) -> Request | int:
 
     Raises UsageError, KeyboardInterrupt, and what the command raises; SystemExit(1) where a pipe closed on help.
     """
+    if arguments[:1] == ["help"]:  # as git has it
+        arguments = [*arguments[1:], "--help"]
     try:
         found = application(*arguments[:1])(arguments, prog_name="llmcli", standalone_mode=False)
     except typer.Abort as error:

@@ -78,6 +78,7 @@ NEAREST = {
     "choice that is like none": (["sentiment", "--dtype", "zz", "x"], "see llmcli sentiment --help"),
     "device": (["sentiment", "--device", "cpuu", "x"], "must be auto, cpu, cuda, cuda:N or mps"),
     "model": (["sentiment", "-m", "gema-3-270m", "x"], "did you mean gemma-3-270m?"),
+    "a model's beginning": (["sentiment", "-m", "Qwen2.5", "x"], "did you mean qwen2.5-coder-0.5b-instruct?"),
     "a model to look into": (["inspect", "tokens", "-m", "gtp2", "x"], "did you mean gpt2?"),
     "language": (["translate", "-t", "Germn", "x"], "did you mean German?"),
     "label": (["sentiment", "--grep", "positiv", "x"], "did you mean positive?"),
@@ -92,3 +93,8 @@ def test_the_nearest_right_name_is_said(cli, fake, name: str):
     done = cli(*arguments)
     assert said in done.err
     assert (done.out, done.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("words", [[], ["translate"], ["train", "classify"]])
+def test_help_is_a_command_too(cli, words: list[str]):
+    assert cli("help", *words).out == cli(*words, "--help").out != ""
