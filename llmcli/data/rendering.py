@@ -43,7 +43,7 @@ def file_name(within: Path, format: str, *, suffix: str = "") -> Path:
 def table(run: RunOptions[Any], task: Task[Any], format: str, *, made: bool = True) -> Table:
     """The table that a run writes; without ``made`` the rows as they came. Of rows that come as no table it has ids."""
     same = run.format == format
-    delimiter = (same and run.source.delimiter) or ("\t" if format == "tsv" else ",")
+    delimiter = (same and run.source.delimiter) or ("\t" if format == "tsv" else "")
     columns = [*(["file"] if run.several else []), *task.columns(run.options), "status", "error"] if made else []
     return Table(task.name, columns, delimiter=delimiter, whole=run.format in TABLES,
                  quotes=not (same and run.source.quoting == "none"))  # fmt: skip
@@ -132,7 +132,8 @@ class Table:
     """CSV or TSV rows: the input's columns as they were, then the task's, ``status`` and ``error``.
 
     ``whole``: the input is a table; of other rows the id stands in place of its columns. Without ``quotes`` a cell
-    keeps no tab and no line break: they become blanks.
+    keeps no tab and no line break: they become blanks. ``delimiter``: what stands between two columns; empty: what
+    stands there in the input where that is a table, else a comma.
     """
 
     def __init__(self, task: str, columns: Sequence[str], *, delimiter: str, whole: bool, quotes: bool) -> None:
@@ -145,6 +146,8 @@ class Table:
         fields = self._fields(result)
         header = ""
         if self._given is None:
+            read = result.record.delimiter if result.record and self._whole else ""
+            self._delimiter = self._delimiter or read or ","
             taken = {*fields}
             header = self._line(
                 [*fields, *(_free(name, [name, f"{self._task}_{name}"], taken) for name in self._columns)]

@@ -112,6 +112,9 @@ def _at(name: str) -> ModelConfig:
 
 
 def _unknown(name: str) -> ModelError:
-    hint = nearest(name, places.names("models"), what="known models")
-    what = "no checkpoint" if "/" in name else "no model named"
+    if "/" in name:
+        return ModelError(
+            f"no checkpoint {name}", code="no-model", hint="give a folder or a file that is there, or a name"
+        )
+    hint, what = nearest(name, places.names("models"), what="known models"), "no model named"
     return ModelError(f"{what} {name}", code="no-model", hint=hint)

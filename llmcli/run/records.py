@@ -44,6 +44,8 @@ class Record:
     """Places of the text before which the file has a character more: a byte order mark, a carriage return."""
     part: Mapping[str, str] = field(default_factory=dict)
     """Of a piece of a document: what its task has to know of the whole."""
+    delimiter: str = ""
+    """What stands between two columns of the table that it is a row of."""
     argument: str = ""
     """The command line's part of the text, which stands at its end."""
     error: LlmcliError | None = None

@@ -219,6 +219,6 @@ class Documents:
             counts = Counter(fault["check"] for fault in faults)
             listed = ", ".join(f"{name} {count}" for name, count in counts.most_common())
             segments = len({(fault["line"], fault["source"]) for fault in faults})
-            more = "" if self._strict else "; --json lists them"
+            more = "" if self._strict else "; --json lists them, or --check --against"
             where = opened.record.where or "the text"
             yield f"{where}: check {segments} of {len(opened.keys)} segments: {listed}{more}"

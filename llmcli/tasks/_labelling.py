@@ -103,6 +103,7 @@ def routes(run: RunOptions[L]) -> Routes:
         aside=Path(options.unsure) if least is not None and options.unsure else None,
         seeks=pattern is not None,
         texts=pattern is not None,
+        rows=pattern is not None,
     )
 
 

@@ -122,8 +122,12 @@ def assemble(run: RunOptions[Options]) -> Assembly | None:
 
 
 def routes(run: RunOptions[Options]) -> Routes:
-    """A translation with faults makes --check say no."""
-    return Routes(refuses=lambda result: run.options.check and bool(result.fields["checks"]))
+    """A translation with faults makes --check say no; of one without, no line is written."""
+    from llmcli.data import rendering
+
+    silent = run.options.check and rendering.output_format(run, run.output.output) == "text"
+    return Routes(drops=lambda result: silent and not result.fields["checks"],
+                  refuses=lambda result: run.options.check and bool(result.fields["checks"]))  # fmt: skip
 
 
 def text(result: Result, options: Options) -> str:

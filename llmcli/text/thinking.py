@@ -48,6 +48,8 @@ class Hidden:
             begun = answer.lstrip() if closed else ""
         elif OPEN.startswith(begun):
             begun = ""  # it may still become a mark
+        else:
+            begun = self._text
         if begun:
             self._answers = True
             self._emit(begun)

@@ -43,7 +43,7 @@ TABLES = {
     "quotes": (["--csv"], 'text,n\n"good,\n""very""",1\n',
                'text,n,label,score,status,error\n"good,\n""very""",1,positive,P,ok,\n'),
     "semicolons": (["--csv"], "n;text\n1;good, yes\n",
-                   'n,text,label,score,status,error\n1,"good, yes",positive,P,ok,\n'),
+                   "n;text;label;score;status;error\n1;good, yes;positive;P;ok;\n"),
     "tabs": (["--format", "tsv"], "n\ttext\n1\tgood\n",
              "n\ttext\tlabel\tscore\tstatus\terror\n1\tgood\tpositive\tP\tok\t\n"),
     "a field": (["--csv", "--field", "body"], "body,text\ngood,x\n",

@@ -24,6 +24,21 @@ def test_grep(cli, fake, arguments, stdin, code, out):
     assert (done.code, done.out) == (code, out), done.err
 
 
+ROWS = {
+    "objects": ("--jsonl", '{"id": 7, "text": "good", "team": "x"}\n{"text": "bad"}\n',
+                '{"id": 7, "text": "good", "team": "x"}\n'),
+    "a table": ("--csv", "n;text\n1;good\n2;bad\n", "n;text\n1;good\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "stdin", "out"), ROWS.values(), ids=ROWS)
+def test_grep_prints_rows_as_they_came(cli, fake, format: str, stdin: str, out: str):
+    done = cli("sentiment", format, "--grep", "positive", stdin=stdin)
+    assert (done.code, done.out) == (0, out), done.err
+    asked = cli("sentiment", format, "--grep", "positive", "--json", stdin=stdin)
+    assert '"label": "positive"' in asked.out
+
+
 def test_labels_of_a_file_and_their_prior(cli, fake, tmp_path: Path):
     """The fake model prefers the first label: the prior takes it back, so the order does not matter."""
     (tmp_path / "labels.yaml").write_text("- name: late\n  words: [delayed, slow]\n- fine\n")

@@ -12,6 +12,7 @@ CASES = {
     "empty": ("<think>\n\n</think>\n\nParis.", Thought("", "Paris.")),
     "opened by the prompt": ("Hm.\n</think>\nParis.", Thought("Hm.", "Paris.")),
     "cut off": ("<think>\nHm, and", Thought("Hm, and", "", unfinished=True)),
+    "a continuation": (" Sydney.", Thought("", " Sydney.")),
     "a mark in the answer": ("Write <think> first.", Thought("", "Write <think> first.")),
 }
 

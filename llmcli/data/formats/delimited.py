@@ -86,7 +86,7 @@ class Delimited:
                 return
             number += 1
             empty = Record(id=number - table.line, text="", line=number, where=f"{name}:{number}",
-                           fields=dict.fromkeys(self.columns, ""))  # fmt: skip
+                           fields=dict.fromkeys(self.columns, ""), delimiter=table.delimiter)  # fmt: skip
             if capped:
                 yield bad(empty, InputError(CAPPED, code="line-too-long"))
             elif raw.strip(b" \r\n"):
