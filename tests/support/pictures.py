@@ -42,7 +42,7 @@ PICTURES: Mapping[str, Sequence[str]] = {
     ),
 }
 """Of each picture the commands that it shows."""
-WAIT = ("sleep 9;", "until [ -s scored.txt.partial -o -e scored.txt ]; do sleep 0.1; done;")
+WAIT = ("sleep 9;", "until [ -s scored.txt.partial ] || ! kill -0 $!; do sleep 0.1; done;")
 """How long a machine takes until its first rows are written differs: a test waits for them."""
 FACE = re.compile(r"\s*@font-face \{\{.*?\n    \}\}", re.DOTALL)
 """A font of somebody's server, which no code host loads within a picture."""
