@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TASKS = ("sentiment", "classify", "generate")
-LEFT_OUT = (judging.LEFT_OUT - {"input", "text", "lines"}) | {"suffix", "threshold", "max_new_tokens", "temperature",
+LEFT_OUT = (judging.LEFT_OUT - {"input", "text", "lines"}) | {"threshold", "max_new_tokens", "temperature",
             "top_p", "top_k", "num_beams", "repetition_penalty", "stop", "seed", "raw", "thinking"}  # fmt: skip
 """Options of the tasks that mean nothing here."""
 LABELS = """Change the words of rows, and see whether the labels change: names, gender, nationality, age, typos, case,

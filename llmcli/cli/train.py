@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmcli import tasks
-from llmcli.cli import progress, status
+from llmcli.cli import judging, progress, status
 from llmcli.cli.flatten import flatten
 from llmcli.reports import put, say
-from llmcli.run.request import OF_ONE_RUN, groups, request
+from llmcli.run.request import groups, request
 
 if TYPE_CHECKING:
     from typer import Argument, Option
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TASKS = ("answer", "classify", "generate", "sentiment", "summarize", "translate")
-LEFT_OUT = OF_ONE_RUN | {
-    "check", "against", "detect", "strict", "memory",
-    "grep", "abstain", "unsure", "threshold", "num_return_sequences", "no_stream", "show_thinking", "all_scores",
-    "multi", "explain", "example", "describe", "worker", "quantize", "plain", "batch_size", "allow_pickle", "dtype",
-    "free", "method_", "auto_method",
+LEFT_OUT = judging.LEFT_OUT | {
+    "threshold", "example", "describe", "worker", "quantize", "plain", "batch_size", "allow_pickle", "dtype", "free",
+    "method_", "auto_method",
 }  # fmt: skip
 """Options of the tasks that mean nothing here."""
 HELP = """Train a model for TASK on labelled rows; what is written is a model by its path, if it is better.
@@ -119,7 +117,6 @@ class Training:
 def train(task: str, values: dict[str, Any]) -> None:
     """Train, and print what came of it."""
     from llmcli.cli import signals
-    from llmcli.cli.judging import say_broken
     from llmcli.config import places
     from llmcli.evaluate import rows
     from llmcli.run.resolve import resolve
@@ -135,7 +132,7 @@ def train(task: str, values: dict[str, Any]) -> None:
         report.settle(quiet=values["quiet"], bar=not values["no_progress"], verbose=values["verbose"])
         found = rows.read(config, label_field or other_name)
         if found.broken and not values["quiet"]:
-            say_broken(found)
+            judging.say_broken(found)
         asked = Asked(**own | {"output": places.absolute(own["output"])})
         shown = Training(report, quiet=values["quiet"])
         with signals.Stopping(quiet=values["quiet"]) as stopping:

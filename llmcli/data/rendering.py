@@ -43,7 +43,9 @@ def file_name(within: Path, format: str, *, suffix: str = "") -> Path:
 def table(run: RunOptions[Any], task: Task[Any], format: str, *, made: bool = True) -> Table:
     """The table that a run writes; without ``made`` the rows as they came. Of rows that come as no table it has ids."""
     same = run.format == format
-    delimiter = (same and run.source.delimiter) or ("\t" if format == "tsv" else "")
+    delimiter = "\t" if format == "tsv" else ","
+    if same:
+        delimiter = run.source.delimiter or ("" if format == "csv" else delimiter)
     columns = [*(["file"] if run.several else []), *task.columns(run.options), "status", "error"] if made else []
     return Table(task.name, columns, delimiter=delimiter, whole=run.format in TABLES,
                  quotes=not (same and run.source.quoting == "none"))  # fmt: skip
@@ -133,7 +135,7 @@ class Table:
 
     ``whole``: the input is a table; of other rows the id stands in place of its columns. Without ``quotes`` a cell
     keeps no tab and no line break: they become blanks. ``delimiter``: what stands between two columns; empty: what
-    stands there in the input where that is a table, else a comma.
+    stands there in the input.
     """
 
     def __init__(self, task: str, columns: Sequence[str], *, delimiter: str, whole: bool, quotes: bool) -> None:
@@ -146,8 +148,7 @@ class Table:
         fields = self._fields(result)
         header = ""
         if self._given is None:
-            read = result.record.delimiter if result.record and self._whole else ""
-            self._delimiter = self._delimiter or read or ","
+            self._delimiter = self._delimiter or (result.record.delimiter if result.record else "") or ","
             taken = {*fields}
             header = self._line(
                 [*fields, *(_free(name, [name, f"{self._task}_{name}"], taken) for name in self._columns)]

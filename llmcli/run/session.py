@@ -102,18 +102,25 @@ class Local:
         try:
             with reports.heard(self._report):
                 return self._task.answer(self._loaded, self.config, records, emit=emit)
-        except ROW_ERRORS as error:
-            if len(records) == 1:
-                return [failed(records[0], error, model=self.model)]
-            half = len(records) // 2
-            return self.answer(records[:half]) + self.answer(records[half:])
         except Exception as error:
-            from llmcli.models import foreign
+            fault = self._fault(error)
+        if len(records) == 1:
+            return [failed(records[0], fault, model=self.model)]
+        half = len(records) // 2
+        return self.answer(records[:half]) + self.answer(records[half:])
 
-            if isinstance(error, LlmcliError) or not foreign.within(error):
-                raise
-            raise ModelError(f"{self.model}: the model fails on a text: {foreign.reason(error)}", code="bad-model",
-                             hint="its config.json may not fit its architecture") from error  # fmt: skip
+    def _fault(self, error: Exception) -> LlmcliError:
+        """What is wrong with some row. Raises the error where it is none of a row's, nor of the model's libraries."""
+        from llmcli.models import foreign
+
+        if isinstance(error, ROW_ERRORS):
+            return error
+        if isinstance(error, LlmcliError) or not foreign.within(error):
+            raise error
+        fault = ModelError(f"{self.model}: the model fails on a text: {foreign.reason(error)}", code="bad-model",
+                           hint="its config.json may not fit its architecture")  # fmt: skip
+        fault.__cause__ = error
+        return fault
 
     def prepare(self) -> None:
         """Fetch or convert the model, if it is not here: then it can be loaded, by any process. Raises ModelError."""

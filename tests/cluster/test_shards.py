@@ -33,6 +33,7 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
     "json": ("in.json", json.dumps(ROWS), []),
     "csv": ("in.csv", CSV, []),
     "csv without a header": ("in.csv", CSV, ["--columns", "id, text, note"]),
+    "csv with semicolons": ("in.csv", CSV.replace(",", ";"), []),
     "tsv": ("in.tsv", CSV.replace(",", "\t"), []),
     "tsv without quotes": ("in.tsv", CSV.replace(",", "\t"), ["--quoting", "none"]),
     "lines": ("in.txt", "good\n\nbad\ngood\nfine\n", ["--lines"]),

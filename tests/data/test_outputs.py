@@ -225,6 +225,8 @@ ENDINGS = {
                      "2\t\t\terror\tempty: the text is empty\n"),
     "csv to tsv": ("x.csv", "text;n\ngood;1\n", "y.tsv",
                    "text\tn\tlabel\tscore\tstatus\terror\ngood\t1\tpositive\t0.986319\tok\t\n"),
+    "tsv to csv": ("x.tsv", "text\tn\ngood\t1\n", "y.csv",
+                   "text,n,label,score,status,error\ngood,1,positive,0.986319,ok,\n"),
     "csv to what has no format": ("x.csv", "text\ngood\n", "y.out",
                                   "text,label,score,status,error\ngood,positive,0.986319,ok,\n"),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, strategies
 
 from llmcli.data.formats import jsonl
@@ -390,3 +391,21 @@ def test_json_that_is_refused(text: str):
 
     with pytest.raises(InputError, match="row skipped"):
         jsonl.parse(text)
+
+
+def test_a_text_on_which_the_model_fails_fails_alone(cli, fake, monkeypatch):
+    """What a library raises at one row ends no batch; of a single text it is the error."""
+    choose = type(fake).choose
+
+    def failing(prompts: Any, labels: Any, *, multi: bool = False) -> Any:
+        if any("cursed" in prompt.row for prompt in prompts):
+            torch.nn.Linear(2, 3)(torch.zeros(5))
+        return choose(fake, prompts, labels, multi=multi)
+
+    monkeypatch.setattr(fake, "choose", failing)
+    done = cli("sentiment", "--lines", "--json", stdin="good\ncursed\nbad\n")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.code, [row["status"] for row in rows]) == (5, ["ok", "error", "ok"]), done.err
+    assert rows[1]["error"]["code"] == "bad-model"
+    alone = cli("sentiment", "cursed")
+    assert (alone.code, alone.out, alone.err.count("\n")) == (4, "", 1), alone.err

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from html import unescape
 from pathlib import Path
 
-from rich import _export_format
 from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
@@ -44,7 +43,7 @@ PICTURES: Mapping[str, Sequence[str]] = {
 """Of each picture the commands that it shows."""
 WAIT = ("sleep 9;", "until [ -s scored.txt.partial ] || ! kill -0 $!; do sleep 0.1; done;")
 """How long a machine takes until its first rows are written differs: a test waits for them."""
-FACE = re.compile(r"\s*@font-face \{\{.*?\n    \}\}", re.DOTALL)
+FACE = re.compile(r"\s*@font-face \{.*?\n    \}", re.DOTALL)
 """A font of somebody's server, which no code host loads within a picture."""
 
 
@@ -84,8 +83,7 @@ def drawn(lines: Text) -> str:
     with open(os.devnull, "w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True, color_system="truecolor")
         console.print(lines, end="")
-        form = FACE.sub("", _export_format.CONSOLE_SVG_FORMAT)
-        return console.export_svg(title="llmcli", theme=SVG_EXPORT_THEME, code_format=form, unique_id="terminal")
+        return FACE.sub("", console.export_svg(title="llmcli", theme=SVG_EXPORT_THEME, unique_id="terminal"))
 
 
 def text(svg: str) -> str:

@@ -218,7 +218,7 @@ class SharedRows:
 CHECK = Encoded((5, 6, 7, 8), (9,)), Encoded((5, 6, 7, 8), (10, 11))
 TAIL = (4,)
 """For a look at what the shortcuts give: a prefix, rows that differ in length, and a token behind them."""
-CLOSE, ROUNDED = 1e-3, 0.3
+CLOSE, ROUNDED = 1e-3, 0.1
 """How far logits may be from the plain ones, of their spread, in float32 and in fewer bits. What a wrong cache gives is
 as far as the spread itself."""
 
