@@ -57,7 +57,7 @@ def join(model: Any, folder: Path) -> None:
             for layer in layers:
                 change = tensors[layer + UP].float() @ tensors[layer + DOWN].float() * scale
                 weight = model.get_submodule(layer.removeprefix(PREFIX)).weight
-                weight += change.T if config.get("fan_in_fan_out") else change
+                weight += (change.T if config.get("fan_in_fan_out") else change).to(weight.device)
             for name in saved:
                 model.get_parameter(name.removeprefix(PREFIX)).copy_(tensors[name])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError) as error:

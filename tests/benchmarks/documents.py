@@ -137,8 +137,8 @@ def rows(paths: list[Path], translate: str, flags: list[str]) -> Iterator[Row]:
                 [sys.executable, "-m", "llmcli", "translate", "-t", translate, "--json", "-i", path, *flags],
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
-            row = json.loads(done.stdout) if done.stdout else {"text": text, "checks": [], "error": done.stderr}
-            result = row.get("text", text)
+            row: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"error": done.stderr}
+            result = str(row.get("text", text))
             faults = Counter(fault["check"] for fault in row.get("checks", []))
             silent = lost(text, result, kind) - sum(faults.values())
             reported = f"{dict(faults)}, {max(silent, 0)} silent" if "error" not in row else str(row["error"])[:90]

@@ -31,7 +31,7 @@ from llmcli import api
 from llmcli.models import store
 from llmcli.reports import unheard
 from llmcli.run.records import Record
-from llmcli.tasks import translate
+from llmcli.tasks import _parallel
 from llmcli.text import prompts
 from tests.benchmarks.quality import score
 from tests.benchmarks.speed import PROMPTS, rows
@@ -142,7 +142,7 @@ def translation(models: Models, folder: Path, sizes: Sizes) -> dict[str, Work]:
     flags: dict[str, Any] = {"from_": "en", "to": "fr"}
     run = models.opened("translate", **flags).config
     model, tokenizer = models.script("translate")
-    rendered = [translate._prompt(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
+    rendered = [_parallel.render(prompts.of(run), row["text"], source="en", target="fr") for row in sentences]
 
     @torch.inference_mode()
     def script() -> tuple[float, str]:
@@ -257,9 +257,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.only in name:
             table(name, unit, contestants(), given.rounds)
             gc.collect()
-    for name, work in {"cold": lambda: cold(models), "alone": lambda: alone(models, sizes)}.items():
-        if given.only in name:
-            work()
+    if given.only in "cold":
+        cold(models)
+    if given.only in "alone":
+        alone(models, sizes)
     if DEVICE == "cuda":
         print(f"most memory: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     print(json.dumps({"seconds": round(time.perf_counter() - begin)}))

@@ -76,7 +76,7 @@ def _keep(journal: Journal, waiting: list[str]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Print a line for each number of rows."""
-    os.fsync = lambda descriptor: None  # the journals are only made ready here
+    os.fsync = lambda fd: None  # the journals are only made ready here
     for rows in (int(text) for text in arguments if text != "--again"):
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
             folder = Path(name)

@@ -25,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from llmcli.cli import progress
+from llmcli.errors import WorkerError
 from llmcli.run import records, runner
 from llmcli.run.records import Record
 from llmcli.run.request import Request
 from llmcli.worker import client, control
+from llmcli.worker.remote import Remote
 from tests.support import workers
 from tests.support.fake import FakeModel
 
@@ -109,7 +111,7 @@ def _lengths(calls: int, model: str | None) -> int:
                 progress.preparing({"quiet": True}) as report,
                 contextlib.closing(client.open_session(request, report).session) as session,
             ):
-                assert isinstance(session, client.Remote)
+                assert isinstance(session, Remote)
                 list(runner.run(session, iter([Record(id=number, text=text)])))
             memory.append(control.status()["memory"])
             if number % max(calls // 12, 1) == 0:
@@ -126,7 +128,7 @@ def _expected(fake: bool) -> dict[tuple[str, int], Answer]:
     if fake:
         from llmcli.pipelines import load as loading
 
-        loading.load = lambda config, *, report, watch=None: FakeModel()  # type: ignore[assignment]
+        loading.load = lambda config, *, report, watch=None: FakeModel()
     return {(name, place): ask(name, place)[0] for name in CASES for place in range(len(TEXTS))}
 
 
@@ -142,7 +144,7 @@ def ask(name: str, place: int) -> tuple[Answer, bool]:
     ):
         emit = heard.append if "streamed" in name else None
         results = [records.pack(result) for result in runner.run(session, iter(asked), emit=emit)]
-        served = isinstance(session, client.Remote) and session._local is None
+        served = isinstance(session, Remote) and session._local is None
     return json.loads(json.dumps([results, "".join(heard)], default=str)), served
 
 
@@ -161,7 +163,7 @@ def _soak(arguments: argparse.Namespace, expected: Any) -> tuple[Counter[str], l
     while sum(counts.values()) < arguments.requests and (any(p.is_alive() for p in clients) or not outcomes.empty()):
         while not outcomes.empty():
             counts[outcomes.get()] += 1
-        with contextlib.suppress(client.WorkerError):  # it is busy for longer than a client waits
+        with contextlib.suppress(WorkerError):  # it is busy for longer than a client waits
             memory.append(control.status().get("memory", 0))
         time.sleep(0.2)
     for process in clients:

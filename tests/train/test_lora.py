@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from llmcli.errors import ModelError
 from llmcli.models import adapters, loading
@@ -64,6 +65,22 @@ def test_joined_weights_give_the_same_logits(trained):
     model = module(base, kind)
     adapters.join(model, folder)
     assert torch.allclose(logits(model, kind), found, atol=1e-4, rtol=1e-4)
+
+
+class OneDevice(TorchDispatchMode):
+    """Sums are of one device, as a GPU asks for; the device "meta", which has no values, would let it pass."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket is torch.ops.aten.add_:
+            assert len({part.device for part in args if isinstance(part, torch.Tensor)}) == 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_weights_of_another_device_are_joined(trained):
+    """As on a GPU: the model is there before its adapter is read."""
+    base, folder, kind, _ = trained
+    with OneDevice():
+        adapters.join(module(base, kind).to("meta"), folder)
 
 
 def test_what_peft_wrote_is_joined(checkpoint, tmp_path: Path):
