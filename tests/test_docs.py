@@ -11,7 +11,7 @@ import pytest
 
 import llmcli
 from llmcli import errors
-from tests.support import ROOT, WINGS, formats
+from tests.support import ROOT, WINGS, formats, quality_picture
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TOP = ("llmcli/", "tests/", "configs/", "docs/", ".ci/", ".github/")
@@ -126,3 +126,8 @@ def test_the_page_of_commands_is_what_the_program_prints(cli):
 def test_the_newest_release_is_this_version():
     released = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert released[0] == llmcli.__version__
+
+
+def test_the_picture_of_quality_is_that_of_its_table():
+    """``python -m tests.support.quality_picture`` makes it anew."""
+    assert quality_picture.PICTURE.read_text("utf-8") == quality_picture.drawn()

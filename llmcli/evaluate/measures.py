@@ -41,6 +41,14 @@ def _mean(name: str, values: Sequence[float], *, right: bool = False) -> Measure
     return Measure(name, parts, lambda sums: sums[..., 0] / sums[..., 1], flags)
 
 
+def _part(name: str, values: Sequence[float], counts: Sequence[bool]) -> Measure:
+    """The mean of the rows that count."""
+    import numpy
+
+    parts = numpy.array([[value * there, there] for value, there in zip(values, counts, strict=True)], dtype=float)
+    return Measure(name, parts, lambda sums: sums[..., 0] / numpy.maximum(sums[..., 1], 1))
+
+
 def labelling(rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
     """Accuracy, macro-F1, and where there are scores the calibration error."""
     given, gold = [answer.text for answer in answers], [row.gold[0] for row in rows]
@@ -140,11 +148,19 @@ class _Words:
 
 
 def spans(rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
-    """F1 of words and exact match, against the best of the right answers. Rajpurkar et al., EMNLP 2016 and ACL 2018."""
+    """F1 of words and exact match, against the best of the right answers. Rajpurkar et al., EMNLP 2016 and ACL 2018.
+
+    Where some questions have no answer, F1 of the others too, and the share of those without that were told apart:
+    whoever finds no answer anywhere has a good F1 of all rows.
+    """
     pairs = [(row.gold, answer.text) for row, answer in zip(rows, answers, strict=True)]
     f1 = [max(overlap(right, found) for right in gold) for gold, found in pairs]
     exact = [any(words(right) == words(found) for right in gold) for gold, found in pairs]
-    return [_mean("F1", f1), _mean("exact match", exact, right=True)]
+    found, has = [_mean("F1", f1), _mean("exact match", exact, right=True)], [any(row.gold) for row in rows]
+    if any(has) and not all(has):
+        without = [not there for there in has]
+        found += [_part("F1 with an answer", f1, has), _part("no answer told", f1, without)]
+    return found
 
 
 def texts(rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:

@@ -38,6 +38,9 @@ def proved(job: Job, made: Made, now: Untrained, asked: Asked, ears: Ears) -> Pa
     line = (f"gain: {report.signed(gain.gain)} {report.ends(gain.interval, sign=True)}, p = {gain.p:.2g} "
             f"({gain.test}), {len(gain.fixed)} rows fixed, {len(gain.broke)} broken")  # fmt: skip
     ears.tell(line)
+    if alike := one_answer(test, after.answers):
+        ears.tell(f"it has one answer to all rows, {alike.text[:60]!r}: nothing is kept")
+        return None
     if gain.gain <= 0:
         ears.tell(
             f"on rows that nothing saw it is no better than the prompt of {job.config.model.name}: nothing is kept"
@@ -49,6 +52,12 @@ def proved(job: Job, made: Made, now: Untrained, asked: Asked, ears: Ears) -> Pa
     folder.rename(asked.output)
     ears.tell(f"kept: {made.method}, in {shown(asked.output)}")
     return asked.output
+
+
+def one_answer(rows: Sequence[Row], answers: Sequence[Answer]) -> Answer | None:
+    """The answer that all rows have, where not all of them should: some measures reward it, as where half have none."""
+    alike = len({answer.text for answer in answers}) == 1 and len({row.gold for row in rows}) > 1
+    return answers[0] if alike else None
 
 
 def _built(job: Job, made: Made, asked: Asked) -> Path:

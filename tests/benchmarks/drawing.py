@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 LEFT, WIDTH, HEIGHT, GAP = 300, 340, 18, 14
-COLOURS = {"llmcli": "#2a6f97", "script": "#9aa5ab"}
+COLOURS = {"llmcli": "#2a6f97", "script": "#9aa5ab", "gemma": "#2a6f97", "smollm2": "#9aa5ab"}
 OTHER = "#c8a15a"
 
 Bar = tuple[str, float, str]
@@ -30,7 +30,7 @@ def svg(groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
             parts.append(_text(LEFT + size + 6, top + HEIGHT - 5, label))
             top += HEIGHT
         top += GAP
-    width = LEFT + WIDTH + 120
+    width = LEFT + WIDTH + 160
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}" viewBox="0 0 {width} {top}" '
         'font-family="sans-serif" font-size="13">\n<rect width="100%" height="100%" fill="white"/>\n'

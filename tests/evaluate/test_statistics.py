@@ -127,3 +127,13 @@ def test_rouge_is_googles():
 def test_answers_as_squad_scores_them(gold: tuple[str, ...], found: str, f1: float, exact: int):
     scores = [one.value for one in measures.spans(rows(gold), answers(found))]
     assert scores == pytest.approx([f1, exact])
+
+
+def test_questions_without_an_answer_are_told_apart_from_the_others():
+    """Who never finds one has a half of all rows right here, and none of those that have an answer."""
+    gold = rows(("",), ("Tom",), ("",), ("the fisherman",))
+    never, mixed = ({one.name: one.value for one in measures.spans(gold, answers(*found))}
+                    for found in (("", "", "", ""), ("", "Tom", "Ann", "a local fisherman")))  # fmt: skip
+    assert never == {"F1": 0.5, "exact match": 0.5, "F1 with an answer": 0.0, "no answer told": 1.0}
+    assert mixed["F1 with an answer"] == pytest.approx((1 + 2 / 3) / 2)
+    assert mixed["no answer told"] == 0.5
