@@ -120,6 +120,9 @@ def _trained(
     before = judged(job, choose, now.found[CHOOSE])
     measure = measured(task.name, choose, [of_result(result) for result in now.found[CHOOSE]])[0].name
     ears.tell(f"untrained: {measure} {report.number(before.measure)} on {len(choose)} rows to choose by")
+    if task.name in LABELS and before.measure >= 1.0:
+        ears.tell("it is right on all of them, and no method can be better: nothing is kept")
+        return None
     made = _best(job, tried, now, before, measure, ears)
     if made is None:
         ears.tell(f"nothing beats the prompt of {config.model.name}: nothing is kept")

@@ -54,6 +54,12 @@ def test_stored_results_are_scored_without_a_model(cli, gold, tmp_path: Path, mo
         assert (found["scores"]["accuracy"]["value"], found["failed"]) == (0.5, 1), done.err
 
 
+def test_labels_that_cannot_be_given_are_said(cli, gold, fake):
+    done = cli("evaluate", "classify", gold, *FIELDS, "--labels", "positive,other")
+    assert "cannot be right on 3 of 4 rows: their labels are not among those to choose from: negative" in done.err
+    assert "cannot be right" not in cli("evaluate", "classify", gold, *FIELDS, "--labels", "positive,negative").err
+
+
 def test_two_runs_are_compared(cli, gold, tmp_path: Path):
     for name, labels in (("one", "pppn"), ("two", "pnnn")):
         lines = [json.dumps({"id": str(place), "status": "ok", "label": NAMES[label], "score": 0.8})

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,6 +67,13 @@ def test_a_better_model_is_a_model_everywhere(train, cli, checkpoint, tmp_path: 
     (tmp_path / "made" / "mine.txt").write_text("mine")
     assert cli("models", "remove", "./made").code == 0
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["mine.txt"]
+
+
+def test_nothing_is_tried_where_all_is_right(train, checkpoint, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("llmcli.train.training.judged", lambda *_: SimpleNamespace(measure=1.0))
+    done = train("classify", checkpoint("gemma3"))
+    assert done.out.splitlines()[-1] == "it is right on all of them, and no method can be better: nothing is kept"
+    assert (done.code, [path.name for path in tmp_path.iterdir() if "made" in path.name]) == (0, [])
 
 
 def test_what_nothing_beats_is_left_alone(train, checkpoint, tmp_path: Path):
