@@ -128,7 +128,7 @@ def answer(config: AnyConfig, folder: Path) -> None:
             warnings.filterwarnings("error", message=DISABLED)
             rows = ray.data.read_parquet(str(folder / "rows"), num_cpus=0, override_num_blocks=files)
             answers = rows.map_batches(
-                Answering, fn_constructor_args=(config, Caller.here()), batch_size=1, batch_format="numpy",
+                Answering, fn_constructor_args=(config, Caller.here()), batch_size=8, batch_format="numpy",
                 compute=ActorPoolStrategy(size=pool.actors), num_cpus=pool.cpus, num_gpus=pool.gpus,
             )  # fmt: skip
             answers.write_parquet(str(folder / "answers"), ray_remote_args={"num_cpus": 0})
