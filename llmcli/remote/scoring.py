@@ -106,7 +106,8 @@ class Ladder:
         if multi:
             raise UsageError("--multi needs the probability of each label, which the server does not tell",
                              hint="without --multi it gives the one that fits best")  # fmt: skip
-        raise ServerError("the server's model names none of the labels", code="no-label", hint="; ".join(self._why[:3]))
+        raise ServerError("the server's model gives no label to a question that llmcli tries it with",
+                          code="no-label", hint="; ".join(self._why[:3]))  # fmt: skip
 
     def _rungs(self) -> Iterator[Rung]:
         """All rungs, the best first."""
