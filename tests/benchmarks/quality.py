@@ -2,8 +2,8 @@
 
 Reads ``sentiment.*.jsonl`` (text, label), ``summarize.*.jsonl`` and ``translate.*.XX-YY.*.jsonl`` (text, reference),
 ``answer.*.jsonl`` (context, question, answers; an empty answer: the text has none). A line of a table for each file,
-model and way of the task (answers marked in the text, or ``--free``; sentences picked or written): the score with its
-interval of 95 %, as ``llmcli evaluate`` has it, and seconds a row. Answers: F1 of questions that have one, and how many
+model and way of the task (answers marked in the text, or ``--free``; sentences picked or written): the score with a
+bootstrap's interval of 95 %, and seconds a row. Answers: F1 of questions that have one, and how many
 of the others were told apart. A model that cannot do a task says so in its line. Needs the extra ``bench``.
 """
 
