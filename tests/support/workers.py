@@ -35,8 +35,8 @@ def serve(fault: Callable[[], FakeModel | None]) -> None:
     from llmcli.worker import process
 
     model = fault() or FakeModel()
-    loading.load = lambda config, *, report, watch=None: model  # type: ignore[assignment]
-    store.here = lambda model: True  # type: ignore[assignment]
+    loading.load = lambda config, *, report, watch=None: model
+    store.here = lambda model: True
     process.main([], parse=app.parse)
 
 
@@ -79,11 +79,11 @@ def watchful() -> None:
 
 def other_code() -> None:
     source = address.source()
-    address.source = lambda: "not " + source  # type: ignore[assignment]
+    address.source = lambda: "not " + source
 
 
 def another_user() -> None:
-    address.peer = lambda sock: (0, os.getuid() + 1)  # type: ignore[assignment]
+    address.peer = lambda sock: (0, os.getuid() + 1)
 
 
 def mute() -> None:
