@@ -98,10 +98,10 @@ def judge(task: str, values: Mapping[str, Any], models: Sequence[str | None]) ->
         if found.broken and not values["quiet"]:
             say_broken(found)
         labels = rows.labels(found.usable) if task in ("classify", "sentiment") else []
-        if not values["quiet"]:
-            _say_outside(task, found.usable, runs)
         folders = [(run.model.name, run.model.trained) for run in runs if run.model.trained is not None]
         usable = seen.unseen(found.usable, folders, drop=values["drop_seen"])
+        if labels and not values["quiet"]:
+            _say_outside(usable, runs)
         answered = [_asked(_labelled(one, run, labels), usable, report) for one, run in zip(asked, runs, strict=True)]
         return Judged(usable, answered + _stored(values["results"], reading, usable))
 
@@ -145,23 +145,29 @@ def _asked(asked: Request, usable: list[Row], report: Any) -> Answered:
 
 def _labelled(asked: Request, run: AnyConfig, names: Sequence[str]) -> Request:
     """The request; where nobody says among which labels to choose, those of the rows are meant."""
-    facts = run.model.facts
-    if asked.task != "classify" or run.settings.labels or (facts.chooses and not facts.hypotheses):
+    if asked.task != "classify" or run.settings.labels or _has_own_labels(run):
         return asked
     return replace(asked, settings={**asked.settings, "labels": [{"name": name} for name in names]})
 
 
-def _say_outside(task: str, usable: Sequence[Row], runs: Sequence[AnyConfig]) -> None:
-    """Say of how many rows the right label is none of those that a model chooses among."""
+def _say_outside(usable: Sequence[Row], runs: Sequence[AnyConfig]) -> None:
+    """Say of how many rows the right label is none of those that a model is given to choose among."""
     from llmcli.reports import say
 
-    for run in runs if task in ("classify", "sentiment") else []:
+    for run in runs:
         names = {label.name for label in run.settings.labels or []}
+        if not names or _has_own_labels(run):
+            continue
         outside = [row.gold[0] for row in usable if row.gold[0] not in names]
-        if names and outside:
+        if outside:
             listed = ", ".join(sorted(set(outside))[:5])
             say(f"llmcli: {run.model.name} cannot be right on {len(outside)} of {len(usable)} rows: "
                 f"their labels are not among those to choose from: {listed}")  # fmt: skip
+
+
+def _has_own_labels(run: AnyConfig) -> bool:
+    """Whether its checkpoint has a head for labels of its own."""
+    return run.model.facts.chooses and not run.model.facts.hypotheses
 
 
 def _check_labels(task: str, usable: list[Row], answered: Answered) -> None:

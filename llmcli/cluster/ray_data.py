@@ -26,6 +26,8 @@ AUTO = "auto"
 SPARE = 2
 """CPUs that a Ray of this machine's own seems to have besides: for what reads, filters and writes."""
 DISABLED = ".*[Cc]heckpointing will be disabled.*"
+WINDOWS = 8
+"""Given to an actor at once: each time costs some milliseconds, which short rows would feel."""
 BLOCK = 1 << 18
 """The most bytes that are written at once: what an actor has done is soon on the disk."""
 
@@ -128,7 +130,7 @@ def answer(config: AnyConfig, folder: Path) -> None:
             warnings.filterwarnings("error", message=DISABLED)
             rows = ray.data.read_parquet(str(folder / "rows"), num_cpus=0, override_num_blocks=files)
             answers = rows.map_batches(
-                Answering, fn_constructor_args=(config, Caller.here()), batch_size=8, batch_format="numpy",
+                Answering, fn_constructor_args=(config, Caller.here()), batch_size=WINDOWS, batch_format="numpy",
                 compute=ActorPoolStrategy(size=pool.actors), num_cpus=pool.cpus, num_gpus=pool.gpus,
             )  # fmt: skip
             answers.write_parquet(str(folder / "answers"), ray_remote_args={"num_cpus": 0})

@@ -33,20 +33,15 @@ def measured(task: str, rows: Sequence[Row], answers: Sequence[Answer]) -> list[
     return MEASURES[task](rows, answers)
 
 
-def _mean(name: str, values: Sequence[float], *, right: bool = False) -> Measure:
+def _mean(name: str, values: Sequence[float], *, right: bool = False, counts: Sequence[bool] | None = None) -> Measure:
+    """The mean of the rows that count: of all, where that is not said."""
     import numpy
 
-    parts = numpy.array([[float(value), 1.0] for value in values])
+    there = counts or [True] * len(values)
+    parts = numpy.array([[value * counted, counted] for value, counted in zip(values, there, strict=True)], dtype=float)
     flags = tuple(bool(value) for value in values) if right else None
-    return Measure(name, parts, lambda sums: sums[..., 0] / sums[..., 1], flags)
-
-
-def _part(name: str, values: Sequence[float], counts: Sequence[bool]) -> Measure:
-    """The mean of the rows that count."""
-    import numpy
-
-    parts = numpy.array([[value * there, there] for value, there in zip(values, counts, strict=True)], dtype=float)
-    return Measure(name, parts, lambda sums: sums[..., 0] / numpy.maximum(sums[..., 1], 1))
+    # A resample may have no row that counts.
+    return Measure(name, parts, lambda sums: sums[..., 0] / numpy.maximum(sums[..., 1], 1), flags)
 
 
 def labelling(rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
@@ -156,10 +151,11 @@ def spans(rows: Sequence[Row], answers: Sequence[Answer]) -> list[Measure]:
     pairs = [(row.gold, answer.text) for row, answer in zip(rows, answers, strict=True)]
     f1 = [max(overlap(right, found) for right in gold) for gold, found in pairs]
     exact = [any(words(right) == words(found) for right in gold) for gold, found in pairs]
-    found, has = [_mean("F1", f1), _mean("exact match", exact, right=True)], [any(row.gold) for row in rows]
+    found = [_mean("F1", f1), _mean("exact match", exact, right=True)]
+    has = [any(row.gold) for row in rows]
     if any(has) and not all(has):
-        without = [not there for there in has]
-        found += [_part("F1 with an answer", f1, has), _part("no answer told", f1, without)]
+        found.append(_mean("F1 with an answer", f1, counts=has))
+        found.append(_mean("no answer told", f1, counts=[not there for there in has]))
     return found
 
 

@@ -60,6 +60,13 @@ def test_labels_that_cannot_be_given_are_said(cli, gold, fake):
     assert "cannot be right" not in cli("evaluate", "classify", gold, *FIELDS, "--labels", "positive,negative").err
 
 
+def test_a_classifier_has_labels_of_its_own(cli, checkpoint, tmp_path: Path):
+    (tmp_path / "gold.jsonl").write_text('{"text": "good", "label": "GOOD"}\n{"text": "bad", "label": "BAD"}\n')
+    model = checkpoint("distilbert", labels=("BAD", "GOOD"))
+    done = cli("evaluate", "sentiment", str(tmp_path / "gold.jsonl"), "-m", str(model))
+    assert (done.code, "cannot be right" in done.err) == (0, False), done.err
+
+
 def test_two_runs_are_compared(cli, gold, tmp_path: Path):
     for name, labels in (("one", "pppn"), ("two", "pnnn")):
         lines = [json.dumps({"id": str(place), "status": "ok", "label": NAMES[label], "score": 0.8})
