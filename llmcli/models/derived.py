@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -34,16 +35,31 @@ def of(name: str, weights: str) -> str:
     return f"{name}-{weights[:12]}.safetensors"
 
 
-def read(folder: Path | None, name: str) -> dict[str, torch.Tensor] | None:
-    """The tensors of a file of the store, mapped; None where it is not there whole."""
+class Tensors(dict[str, torch.Tensor]):
+    """The tensors of a file, by name: a model that holds them shares them with the next one of the same file."""
+
+
+_read: weakref.WeakValueDictionary[tuple[Path, int, int], Tensors] = weakref.WeakValueDictionary()
+"""What models of this process hold, by the file as it was."""
+
+
+def read(folder: Path | None, name: str) -> Tensors | None:
+    """The tensors of a file of the store, mapped; None where it is not there whole. Nobody writes to them."""
     if folder is None or not _there(folder, name):
         return None
     aligned = ALIGNED if name != FULL else 1
     try:
-        found = load_file(folder / name)
+        facts = (folder / name).stat()
+        key = (folder / name, facts.st_ino, facts.st_mtime_ns)
+        if (held := _read.get(key)) is not None:
+            return held
+        loaded = load_file(folder / name)
     except (OSError, SafetensorError):
         return None  # another process removed it just now; what is damaged, loading the whole checkpoint will say
-    return {key: value.clone() if value.data_ptr() % aligned else value for key, value in found.items()}
+    held = _read[key] = Tensors(
+        {name: value.clone() if value.data_ptr() % aligned else value for name, value in loaded.items()}
+    )
+    return held
 
 
 def _there(folder: Path, name: str) -> bool:

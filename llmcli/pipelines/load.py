@@ -6,7 +6,6 @@ import gc
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from llmcli.config.run_config import AnyConfig
 from llmcli.errors import ModelError, UsageError
 from llmcli.models import adapters, devices, loading, originals, store
 from llmcli.models.checking import Checkpoint
+from llmcli.pipelines import weights
 from llmcli.pipelines.protocol import Model
+from llmcli.pipelines.weights import Form, Source
 from llmcli.reports import LOADING, Report
 
 KINDS = {
@@ -36,15 +37,6 @@ gigabyte after some hundred texts of different lengths. A forward pass has some 
 
 MANY_CORES = 8
 """Cores from which a tokenizer reads many texts at once: on fewer they are the model's."""
-
-
-@dataclass(frozen=True)
-class _Form:
-    """Where a model runs, and in which numbers: ``dtype`` is torch's, ``int8`` tells whether weights are rounded."""
-
-    device: str
-    dtype: Any
-    int8: bool
 
 
 def load(config: AnyConfig, *, report: Report, watch: Callable[[Any], None] | None = None) -> Model:
@@ -82,22 +74,27 @@ def _made(
 ) -> Model:
     _prepare()
     from llmcli.pipelines.templates import renderer
-    from llmcli.pipelines.tokens import Encoder, context_window
+    from llmcli.pipelines.tokens import Encoder
 
     if config.model.chat:
         renderer.start()  # it is ready when the weights are read
-    stored = _stored(folder, config)
-    weights = store.identity(_weights(config.model)) if stored else ""
+    source = Source(config.model, folder, _stored(folder, config), found, report)
     form = _form(config, found)
-    tokenizer = loading.tokenizer(folder, converted=stored is not None and config.model.source.converted)
-    model = _restored(config, form, stored, weights)
-    if model is None:
-        if stored is not None and originals.missing(stored):
-            store.complete(config.model, stored, report=report)
-            found = loading.examined(folder, allow_pickle=False)  # llmcli wrote it
-        model = _module(folder, config, found, form, stored=stored, weights=weights)
+    tokenizer = loading.tokenizer(folder, converted=source.stored is not None and config.model.source.converted)
+    model = weights.module(source, form)
     if watch is not None:
         watch(model)
+    encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
+    loaded: Model = _kind(config.model)(model, encoder, **_options(source, config, form, model, tokenizer))
+    rounded = ", int8" if form.int8 else ""
+    loaded.running = f"{folder}, {model.device}, {str(model.dtype).removeprefix('torch.')}{rounded}"
+    return loaded
+
+
+def _options(source: Source, config: AnyConfig, form: Form, model: Any, tokenizer: Any) -> dict[str, Any]:
+    """What the pipeline of a torch module is made with, besides the module and its tokenizer."""
+    from llmcli.pipelines.tokens import context_window
+
     size = config.settings.batch_size
     options: dict[str, Any] = {
         "window": config.model.context_window or context_window(model.config, tokenizer),
@@ -105,22 +102,19 @@ def _made(
     }
     if config.model.pipeline in ("causal", "seq2seq"):
         options["plain"] = bool(config.settings.plain)
-    if config.model.pipeline == "causal" and stored:
+    if config.model.pipeline == "causal" and source.stored:
         from llmcli.models import derived
 
-        facts = f"{weights} {model.dtype} {'int8' if form.int8 else 'whole'} {model.device}"
-        options["prefixes"] = derived.Prefixes(stored, facts=facts)
+        trained = store.identity(_changed(config.model))
+        facts = f"{trained} {model.dtype} {'int8' if form.int8 else 'whole'} {model.device}"
+        options["prefixes"] = derived.Prefixes(source.stored, facts=facts)
     if config.model.pipeline == "seq2seq":
         options["codes"] = config.model.language_codes
     if config.model.pipeline == "embedding":
-        options["pooling"] = loading.pooling(folder)
+        options["pooling"] = loading.pooling(source.folder)
     if probe := adapters.probe(config.model.trained):
         options["probe"] = probe
-    encoder = Encoder(tokenizer, chat_template_kwargs=config.model.chat_template_kwargs)
-    loaded: Model = _kind(config.model)(model, encoder, **options)
-    rounded = ", int8" if form.int8 else ""
-    loaded.running = f"{folder}, {model.device}, {str(model.dtype).removeprefix('torch.')}{rounded}"
-    return loaded
+    return options
 
 
 def _prepare() -> None:
@@ -149,19 +143,10 @@ def _kind(model: ModelConfig) -> Any:
     return getattr(module, KINDS[model.pipeline])
 
 
-def _form(config: AnyConfig, found: Checkpoint) -> _Form:
+def _form(config: AnyConfig, found: Checkpoint) -> Form:
     device = devices.pick(config.settings.device)
     dtype = devices.dtype(config.settings.dtype, device)
-    return _Form(device, dtype, int8=_quantized(str(found.config.get("model_type")), config, device))
-
-
-def _restored(config: AnyConfig, form: _Form, stored: Path | None, weights: str) -> Any | None:
-    """The torch module of the rounded weights that the store keeps; None where it has to be made."""
-    from llmcli.pipelines.fast import quantization
-
-    if not form.int8 or adapters.adapted(config.model.trained):
-        return None
-    return quantization.restored(stored, loading.head(config.model.pipeline), form.dtype, weights=weights)
+    return Form(device, dtype, int8=_quantized(str(found.config.get("model_type")), config, device))
 
 
 def _restorable(model: Any) -> bool:
@@ -169,25 +154,6 @@ def _restorable(model: Any) -> bool:
     from llmcli.pipelines.fast import fused
 
     return fused.fast(model.model)
-
-
-def _module(
-    folder: Path, config: AnyConfig, found: Checkpoint, form: _Form, *, stored: Path | None, weights: str
-) -> Any:
-    """The torch module, of the checkpoint's own weights."""
-    import torch
-
-    from llmcli.pipelines.fast import quantization
-
-    auto, trained = loading.head(config.model.pipeline), config.model.trained
-    if trained is not None and adapters.adapted(trained):
-        model = loading.module(folder, auto, dtype=torch.float32, device=form.device, found=found)
-        adapters.join(model, trained)
-        model = model.to(form.dtype)
-        return quantization.int8(model) if form.int8 else model
-    model = loading.module(folder, auto, dtype=form.dtype, device=form.device, found=found)
-    whole = stored is None or not config.model.source.converted
-    return quantization.int8(model, stored, weights=weights, whole=whole) if form.int8 else model
 
 
 def _stored(folder: Path, config: AnyConfig) -> Path | None:
@@ -202,7 +168,7 @@ def _check_base(model: ModelConfig) -> None:
                          code="changed-base", hint="train it again")  # fmt: skip
 
 
-def _weights(model: ModelConfig) -> ModelConfig:
+def _changed(model: ModelConfig) -> ModelConfig:
     """The model whose weights they are: a probe, and settings alone, leave those of the base as they are."""
     return model if adapters.adapted(model.trained) else model.model_copy(update={"trained": None})
 

@@ -43,6 +43,8 @@ class Mark:
 _FILES = "py|js|ts|md|txt|rst|html?|css|json|ya?ml|toml|ini|cfg|conf|csv|tsv|xml|sh|bat|exe|zip|gz|tar|pdf|png|jpe?g|gif|svg|log|c|cpp|h|hpp|java|rb|go|rs|php|sql|po|pot|mo|srt|vtt|docx?|xlsx?|pptx?|ipynb|lock|env|so|dll|whl"  # noqa: E501
 _FORMAT = r"(?:[-+0#]*(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:hh|h|ll|l|L|z|j|t|q)?[sdiuoxXfFeEgGcpnra@])"
 _ENTITY = r"&(?:[A-Za-z][A-Za-z0-9]*|#\d+|#[xX][0-9A-Fa-f]+);"
+_ENDINGS = "e?s|e|e?n|e?r|ern|i|in|innen|nen|se|st|te|x|aux|ne|nes|le|les|a|as|o|os|ed|ing|ies|ren|jen"
+"""What is put in brackets behind a word that may stand for several: ``file(s)``, ``Datei(en)``."""
 _NOUNS = {
     "url": r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"'`|\\^{}\[\]()]*(?:\([^\s<>\"'`()]*\)[^\s<>\"'`|\\^{}\[\]()]*)*(?<![.,;:!?…*_])"
     r"|\bwww\.[\w-]+(?:\.[\w-]+)+(?:/[^\s<>\"'`()\[\]]*(?<![.,;:!?*_]))?",
@@ -56,7 +58,9 @@ _NOUNS = {
     "path": r"(?<![\w/.:-])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]*)*(?<![.,])|\b[A-Za-z]:\\[\w\\.-]*\w"
     rf"|(?<![\w/])[\w.-]+(?:/[\w.-]+)+\.\w{{1,5}}\b|(?<![\w./])\.?[\w-]+(?:\.[\w-]+)*\.(?:{_FILES})\b(?![\w/])",
     "code": r"\b[A-Za-z_]\w*(?:(?:\.|::|->)\w+)*\(\)|\b__\w+__\b|\b[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+\b"
-    r"|\b[a-z_]\w{2,}(?:\.[a-z_]\w{2,})+\b(?!\()|\b[a-zA-Z]\w*::\w+(?:::\w+)*",
+    rf"|\b[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*(?!\((?:{_ENDINGS})\))\([ -'*-~]+\)(?!\w)"
+    r"|\b[a-z_]\w{2,}(?:\.[a-z_]\w{2,})+\b(?!\()|\b[a-zA-Z]\w*::\w+(?:::\w+)*"
+    r"|\b[a-z]+[0-9]*(?:[A-Z]+[a-z0-9]*)+\b",
 }  # fmt: skip
 _PLAIN = {name: re.compile(pattern) for name, pattern in _NOUNS.items()}
 _ELEMENT = re.compile(r"<([A-Za-z][\w-]*)\b[^<>]*>")

@@ -22,11 +22,11 @@ Key = tuple[str, str, str]
 
 @dataclass
 class Entry:
-    """A loaded model: its size in bytes, and who holds it. What is held is never dropped."""
+    """A loaded model: the bytes of its weights, by where they lie, and who holds it. What is held is never dropped."""
 
     name: str
     model: Model
-    size: int
+    weights: dict[int, int]
     used: float = 0.0
     holders: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
 
@@ -47,9 +47,9 @@ class Resident:
         key = _key(config)
         if key not in self._entries:
             self._drop(lambda old, _: old[0] == key[0] and old[1] != key[1])
-            sizes: list[int] = []
-            model = load.load(config, report=report, watch=lambda module: sizes.append(self._watch(module)))
-            self._entries[key] = Entry(config.model.name, model, sum(sizes))
+            weights: dict[int, int] = {}
+            model = load.load(config, report=report, watch=lambda module: weights.update(self._watch(module)))
+            self._entries[key] = Entry(config.model.name, model, weights)
         entry = self._entries[key] = self._entries.pop(key)  # the last one is the newest
         entry.used = time.monotonic()
         entry.holders.add(holder)
@@ -70,20 +70,23 @@ class Resident:
 
     @property
     def size(self) -> int:
-        """Bytes of all weights."""
-        return sum(entry.size for entry in self._entries.values())
+        """Bytes of all weights: those that several models share count once."""
+        every: dict[int, int] = {}
+        for entry in self._entries.values():
+            every |= entry.weights
+        return sum(every.values())
 
     def list(self) -> list[dict[str, Any]]:
         """What is loaded: name, bytes, seconds since it was used."""
         now = time.monotonic()
-        return [{"name": entry.name, "bytes": entry.size, "idle": round(now - entry.used, 1)}
+        return [{"name": entry.name, "bytes": sum(entry.weights.values()), "idle": round(now - entry.used, 1)}
                 for entry in tuple(self._entries.values())]  # fmt: skip
 
-    def _watch(self, module: Any) -> int:
-        """Hear of each forward pass, the inner model's too; the size of the weights."""
+    def _watch(self, module: Any) -> dict[int, int]:
+        """Hear of each forward pass, the inner model's too; the bytes of the weights, by where they lie."""
         for part in {id(part): part for part in (module, module.base_model)}.values():
             part.register_forward_pre_hook(lambda *_: self._check())
-        return sum(weight.numel() * weight.element_size() for weight in module.parameters())
+        return {weight.data_ptr(): weight.numel() * weight.element_size() for weight in module.parameters()}
 
 
 def _key(config: AnyConfig) -> Key:

@@ -51,8 +51,10 @@ class Norm(torch.nn.Module):
 class FusedLayer(torch.nn.Module):
     """Stands for a decoder layer, whose modules it takes over under their names."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, parts: dict[str, dict[str, int]]) -> None:
         super().__init__()
+        self.parts = parts
+        """The outputs of each joined module: whose they were, and how many, in order."""
         offset = 1.0 if type(layer).__name__.startswith("Gemma") else 0.0
         self.self_attn, self.mlp = layer.self_attn, layer.mlp
         for name in filter(None, NORMS[type(layer).__name__]):
@@ -131,14 +133,16 @@ def fast(model: Any) -> bool:
 
 def _fused(layer: Any, *, empty: bool = False) -> tuple[FusedLayer, set[str]]:
     """What stands for a layer, and the names of the weights that were joined in it."""
-    gone = set()
+    gone: set[str] = set()
+    sizes: dict[str, dict[str, int]] = {}
     for owner, (name, parts) in PARTS.items():
         module = getattr(layer, owner)
+        sizes[f"{owner}.{name}"] = {f"{owner}.{part}": getattr(module, part).out_features for part in parts}
         setattr(module, name, _joined([getattr(module, part) for part in parts], empty=empty))
         for part in parts:
             gone |= {f"{owner}.{part}.{tensor}" for tensor, _ in getattr(module, part).named_parameters()}
             delattr(module, part)
-    return FusedLayer(layer), gone
+    return FusedLayer(layer, sizes), gone
 
 
 @torch.inference_mode()

@@ -120,7 +120,7 @@ def int8(model: Any, folder: Path | None = None, *, weights: str = "", whole: bo
     if folder is None:
         return replaced(model, _all_rounded(model))
     rounded, beside = stored(model.dtype, weights)
-    tensors = derived.read(folder, rounded)
+    tensors: Mapping[str, torch.Tensor] | None = derived.read(folder, rounded)
     if tensors is None or set(tensors) != names(model):
         derived.discard(folder, rounded)
         tensors = _all_rounded(model)
@@ -172,6 +172,7 @@ def restored(folder: Path | None, auto: Any, dtype: torch.dtype, *, weights: str
         return None
     if (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    model.held = whole, rest  # as long as it lives, the next model of the same weights has them too
     return replaced(model.eval(), whole)
 
 
