@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from llmcli.pipelines.protocol import Completion, Emit, Model
 
 
-SHORT, LONG = 27, 0.1
-"""Without --sentences a summary has about 27 words, or a tenth of a long text's."""
+SHORT, SHARE = 24, 0.2
+"""Without --sentences a summary has a fifth of a text's words, 24 at least: measured on dialogues, docs/quality.md."""
+LONG, OF_LONG = 200, 0.05
+"""Words from which a text is long, and the share of what it has more."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _room(sentences: list[str], config: RunConfig[Options]) -> Callable[[list[in
     """Whether sentences make a summary: by their number where it was given, else by their length."""
     limit = config.options.sentences
     sizes = [words(sentence) for sentence in sentences]
-    budget = max(SHORT, LONG * sum(sizes))
+    budget = max(SHORT, SHARE * min(sum(sizes), LONG) + OF_LONG * max(sum(sizes) - LONG, 0))
     return lambda picked: (
         len(picked) <= limit if limit else sum(sizes[i] for i in picked) - sizes[picked[-1]] / 2 <= budget
     )
