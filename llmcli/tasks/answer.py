@@ -36,6 +36,10 @@ class Options:
         bool, Option("--free", help="Answer in the model's own words, which may be wrong or not in the text.",
                      rich_help_panel="Question")
     ] = False  # fmt: skip
+    thorough: Annotated[
+        bool, Option("--thorough", help="Read all of a long text, not only what shares most words with the question.",
+                     rich_help_panel="Question")
+    ] = False  # fmt: skip
     explain: Annotated[
         bool,
         Option("--explain", help="Say which sentences the answer hangs on: each is left out in turn, so it takes as "

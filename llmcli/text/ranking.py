@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import heapq
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from llmcli.text.paragraphs import UNSPACED
+from llmcli.text.terms import terms
 
 MEAN = 0.5
 """Weight of the mean weight of a sentence's words, against 1 for their sum over the root of their number."""
@@ -19,7 +18,6 @@ COVERED = 0.5
 """What a word's weight falls to each time that a picked sentence has it."""
 SAME = 0.75
 """The share of words in common that makes two sentences say the same."""
-_STEM = 6
 
 Fits = Callable[[list[int]], bool]
 
@@ -46,7 +44,7 @@ class _Ranking:
     """Sentences in a queue by their score, which only falls: the first is scored anew until it stays the first."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
-        self._words = [_words(sentence) for sentence in sentences]
+        self._words = [terms(sentence) for sentence in sentences]
         shared = Counter(word for words in self._words for word in set(words))
         count = len(sentences)
         self._weights = {
@@ -91,14 +89,6 @@ class _Ranking:
 
     def _mean(self, words: Sequence[str]) -> float:
         return sum(self._weights.get(word, 0.0) for word in set(words)) / (len(set(words)) or 1)
-
-
-def _words(sentence: str) -> list[str]:
-    """What sentences are compared by: the beginnings of words, pairs of characters in scripts without spaces."""
-    folded = sentence.casefold()
-    characters = "".join(UNSPACED.findall(folded))
-    pairs = [characters[at : at + 2] for at in range(len(characters) - 1)]
-    return [word[:_STEM] for word in re.findall(r"[^\W\d_]{3,}|\d+", UNSPACED.sub(" ", folded))] + pairs
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:

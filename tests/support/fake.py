@@ -23,6 +23,8 @@ class FakeModel:
     batch: int = 0
     prompts: list[Rendered] = field(default_factory=list)
     generations: list[Any] = field(default_factory=list)
+    searched: list[str] = field(default_factory=list)
+    """The texts that spans were looked for in."""
 
     def count(self, text: str) -> int:
         return len(text.split())
@@ -58,6 +60,7 @@ class FakeModel:
     def spans(
         self, pairs: Sequence[tuple[str, str]], *, prompts: Sequence[Rendered] = (), ending: str = ""
     ) -> list[Span]:
+        self.searched += [context for _, context in pairs]
         return [Span(context[:5], 0, 5, 0.8, 1e-3, self.count(question + context)) for question, context in pairs]
 
     def likelihood(self, prompts: Sequence[Rendered], answers: Sequence[str]) -> list[float]:

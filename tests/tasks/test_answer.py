@@ -9,6 +9,7 @@ import pytest
 
 from llmcli.pipelines.extraction import END, LENGTH
 from llmcli.pipelines.protocol import Completion
+from llmcli.tasks import _windows
 from llmcli.text import chunking
 from llmcli.text.prompts import Rendered
 from tests.support.models import open_model
@@ -57,7 +58,35 @@ def test_a_long_text_is_read_in_windows(cli, fake):
     assert found["chunks"] > 2
     assert text[found["start"] : found["end"]] == found["text"] == "Maria"
     assert cli("answer", "who?", "--on-long", "error", stdin=text).code == 6
-    assert cli("answer", "who?", "--free", stdin=text).code == 6
+    assert cli("answer", "who?", "--free", "--on-long", "error", stdin=text).code == 6
+
+
+FILLER = "The weather was fine and nothing else happened on that day. " * 40
+NEEDLE = "The lighthouse of Vilsund was built by Maria. "
+LEFT_OUT = "parts of the text that share most words with the question"
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "all_read"),
+    [([], "Who built the lighthouse of Vilsund?", False),
+     (["--thorough"], "Who built the lighthouse of Vilsund?", True),
+     ([], "Who was it?", True),  # no word of it tells parts apart
+     (["--free"], "Who built the lighthouse of Vilsund?", False)],
+)  # fmt: skip
+def test_of_a_long_text_the_likeliest_parts_are_read(cli, fake, flags: list[str], asked: str, all_read: bool):
+    fake.context_window = 700
+    done = cli("answer", asked, *flags, "--json", stdin=FILLER * 5 + NEEDLE + FILLER * 5)
+    assert done.code == 0, done.err
+    assert (LEFT_OUT in done.err) != all_read, done.err
+    read = fake.searched or [prompt.row for prompt in fake.prompts]
+    assert any(NEEDLE in text for text in read)
+    assert (len(read) > _windows.MOST) == all_read
+    assert FILLER * 5 not in "".join(read) or all_read
+
+
+def test_what_fits_is_read_whole(cli, fake):
+    done = cli("answer", "Who built it?", "--json", stdin=NEEDLE)
+    assert (done.code, LEFT_OUT in done.err, len(fake.searched)) == (0, False, 1)
 
 
 def test_what_was_not_read_is_told(cli, fake):
