@@ -51,7 +51,7 @@ class TestNames:
 
     def test_a_question_has_one_file(self):
         rows = table(section("architecture.md", "Where is …?"))
-        assert len(rows) == 12
+        assert len(rows) == 13
         assert all((ROOT / file.strip("`")).is_file() for _, file in rows)
 
 
