@@ -47,10 +47,15 @@ def joined(address: str) -> Iterator[None]:
     import ray
     import ray.data
 
-    own = {"num_cpus": cores() + SPARE, "include_dashboard": False} if address == AUTO else {"address": address}
+    # "local": where a Ray is up on this machine already, it is left alone.
+    local = {"address": "local", "num_cpus": cores() + SPARE, "include_dashboard": False}
     with _hushed():
         try:
-            ray.init(**own, log_to_driver=False, logging_level=logging.CRITICAL)
+            ray.init(
+                **(local if address == AUTO else {"address": address}),
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+            )
         except Exception as error:  # of many kinds
             said = next((line for line in str(error).split("\n") if line.strip()), type(error).__name__)
             raise WorkerError(f"no Ray at {address}: {said.strip()[:200]}", code="no-cluster",
@@ -128,12 +133,14 @@ def answer(config: AnyConfig, folder: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", message=DISABLED)
-            rows = ray.data.read_parquet(str(folder / "rows"), num_cpus=0, override_num_blocks=files)
+            # Tasks without a CPU of their own: all of them would begin at once, each in a process.
+            few = pool.actors + 1
+            rows = ray.data.read_parquet(str(folder / "rows"), num_cpus=0, override_num_blocks=files, concurrency=few)
             answers = rows.map_batches(
                 Answering, fn_constructor_args=(config, Caller.here()), batch_size=WINDOWS, batch_format="numpy",
                 compute=ActorPoolStrategy(size=pool.actors), num_cpus=pool.cpus, num_gpus=pool.gpus,
             )  # fmt: skip
-            answers.write_parquet(str(folder / "answers"), ray_remote_args={"num_cpus": 0})
+            answers.write_parquet(str(folder / "answers"), ray_remote_args={"num_cpus": 0}, concurrency=few)
     except Exception as error:
         raise reason(error) from error
 
