@@ -41,6 +41,7 @@ def prepare(folder: Path, rows: int, *, again: bool) -> None:
         if number == 1:
             (folder / "in.jsonl").touch()
         shards.claim(run, shard)
+        shards.note(run, shard)
     journals = {number: _open(path) for number, path in paths.items()}
     waiting: dict[int, list[str]] = {number: [] for number in paths}
     with (folder / "in.jsonl").open("w") as stream:
@@ -96,6 +97,7 @@ def main(arguments: list[str]) -> None:
             _, status, used = os.wait4(process.pid, 0)
             seconds = time.monotonic() - start
             journals = sum(path.stat().st_size for path in (folder / "out").glob("*.journal"))
+            assert status == 0, "it was not merged"
             print(f"{rows:,} rows: exit code {os.waitstatus_to_exitcode(status)}, {seconds:.1f} s, "
                   f"{used.ru_utime + used.ru_stime:.1f} s of CPU, {rows / seconds:,.0f} rows/s, "
                   f"peak {used.ru_maxrss / 1024:.0f} MB, journals {journals / 1e6:,.0f} MB", flush=True)  # fmt: skip
