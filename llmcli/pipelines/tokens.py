@@ -12,7 +12,7 @@ from typing import Any
 from llmcli.errors import GenerationError, InputError, ModelError, OutOfMemory
 from llmcli.models import foreign, memory
 from llmcli.pipelines import templates
-from llmcli.text import chunking
+from llmcli.text import chunking, infilling
 from llmcli.text.prompts import Rendered
 
 UNBOUNDED = 1_000_000
@@ -133,8 +133,12 @@ class Encoder:
         return frozenset(vocabulary[mark] for mark in FILE_ENDS if mark in vocabulary)
 
     def _around(self, before: str, after: str) -> list[int]:
-        """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order."""
+        """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order.
+
+        The indentation of the gap's line is left to the model: as a token it is one with the word that follows.
+        """
         first, second, last = self._marks
+        before = before.removesuffix(infilling.indentation(before))
         begin = self.tokens("")["input_ids"]
         return [*begin, first, *self.ids(before), second, *self.ids(after), last]
 

@@ -165,7 +165,8 @@ def _read(text: str, completion: Completion, *, lang: str) -> tuple[Completion, 
 
 def _filled(gap: tuple[str, str], completion: Completion, *, lang: str) -> tuple[Completion, bool | None]:
     """What fills the gap, without what stands behind it; of Python the first of what may be it that parses."""
-    text = infilling.block(completion.text, gap[0])
+    completion = replace(completion, text=completion.text.removeprefix(infilling.indentation(gap[0])))
+    text = infilling.block(completion.text, *gap)
     found = [*infilling.cuts(text, gap[1]), text]
     likely = next(cut for cut in found if cut == text or infilling.sure(text, cut))
     if not code_blocks.is_python(text.join(gap), lang=lang, named=""):

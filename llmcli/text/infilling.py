@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 REPEATED = 16
 """Characters of the text behind a gap that are no chance."""
 FEW = 3
 """Characters that may be: they end too many texts."""
+CLAUSES = ("else", "elif", "except", "finally", "case")
+"""What begins another branch of a block."""
 
 
 def cuts(filled: str, after: str) -> Iterator[str]:
@@ -25,14 +28,28 @@ def cuts(filled: str, after: str) -> Iterator[str]:
             yield before.rstrip() if after[:1].isspace() else before
 
 
-def block(filled: str, before: str) -> str:
-    """What fills a gap that begins an indented line, up to the first line that is less indented: the block's end."""
-    indent = before.rpartition("\n")[2]
-    if not indent or not indent.isspace():
+def indentation(before: str) -> str:
+    """The white space that stands before a gap on its line, where nothing else does."""
+    line = before.rpartition("\n")[2]
+    return line if line.isspace() else ""
+
+
+def block(filled: str, before: str, after: str) -> str:
+    """What fills a gap that begins an indented line, up to the block's end: the first line that is less indented.
+
+    What would leave the block before the text behind the gap, a last ``return`` or ``raise``, is no part of it.
+    """
+    indent = indentation(before)
+    if not indent:
         return filled
     lines = filled.split("\n")
     out = (place for place, line in enumerate(lines) if place and line.strip() and not line.startswith(indent))
-    return "\n".join(lines[: next(out, len(lines))]).rstrip()
+    lines = "\n".join(lines[: next(out, len(lines))]).rstrip().split("\n")
+    behind = next((line for line in after.split("\n") if line.strip()), "")
+    goes_on = behind.startswith(indent) and not behind[len(indent) :].startswith(CLAUSES)
+    if goes_on and len(lines) > 1 and re.match(rf"{indent}(return|raise)\b", lines[-1]):
+        lines.pop()
+    return "\n".join(lines).rstrip()
 
 
 def _common(one: str, other: str) -> int:

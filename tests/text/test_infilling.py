@@ -29,28 +29,27 @@ def test_cuts(name: str):
     assert [*infilling.cuts(filled, after)] == cuts
 
 
-BLOCKS: dict[str, tuple[str, str, str]] = {
-    # name: what was written, the text before the gap, what is kept
-    "leaves the block": (
-        "x = a\n    return x\n\nprint(add(5, 3))\nprint(1)",
-        "def add(a):\n    ",
-        "x = a\n    return x",
-    ),
-    "stays in it": (
-        "if a:\n        return a\n    return b",
-        "def f(a, b):\n    ",
-        "if a:\n        return a\n    return b",
-    ),
-    "no block": ("x = 1\ny = 2", "", "x = 1\ny = 2"),
-    "within a line": ("a, b):\npass", "def f(", "a, b):\npass"),
-    "nothing": ("", "def f():\n    ", ""),
-}
+BLOCKS: dict[str, tuple[str, str, str, str]] = {
+    # name: what was written, the text before the gap and behind it, what is kept
+    "leaves the block": ("x = a\n    return x\n\nprint(add(5, 3))\nprint(1)", "def add(a):\n    ", "",
+                         "x = a\n    return x"),
+    "stays in it": ("if a:\n        return a\n    return b", "def f(a, b):\n    ", "\n",
+                    "if a:\n        return a\n    return b"),
+    "returns before what is behind": ("x = 1\n    y = 2\n    return x", "def f():\n    ", "\n    return x + y\n",
+                                      "x = 1\n    y = 2"),
+    "another branch is behind": ("x = 1\n        return x", "if a:\n        ", "\n    else:\n        return 2\n",
+                                 "x = 1\n        return x"),
+    "returns alone": ("return x", "def f(x):\n    ", "\n    y = x\n", "return x"),
+    "no block": ("x = 1\ny = 2", "", "", "x = 1\ny = 2"),
+    "within a line": ("a, b):\npass", "def f(", "", "a, b):\npass"),
+    "nothing": ("", "def f():\n    ", "", ""),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_blocks(name: str):
-    filled, before, kept = BLOCKS[name]
-    assert infilling.block(filled, before) == kept
+    filled, before, after, kept = BLOCKS[name]
+    assert infilling.block(filled, before, after) == kept
 
 
 @bounded(150)
