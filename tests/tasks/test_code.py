@@ -100,8 +100,14 @@ def infilling(checkpoint, tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_gap_is_filled_as_the_checkpoint_was_trained_to(cli, infilling: Path):
-    """By hand: prefix token, before, suffix token, after, middle token. The user's own tokens are text."""
+@pytest.mark.parametrize(
+    ("before", "read", "after"),
+    [("def <fim_suffix>", "def <fim_suffix>", "(x): pass"), ("x = 1\n  ", "x = 1\n", "\n  return x")],
+)
+def test_a_gap_is_filled_as_the_checkpoint_was_trained_to(cli, infilling: Path, before: str, read: str, after: str):
+    """By hand: prefix token, before, suffix token, after, middle token. The user's own tokens are text, and the
+    indentation of the gap's line is for the model to write.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(infilling, dtype=torch.float32).eval()
@@ -111,11 +117,11 @@ def test_a_gap_is_filled_as_the_checkpoint_was_trained_to(cli, infilling: Path):
         return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
     first, second, last = tokenizer.convert_tokens_to_ids(["<fim_prefix>", "<fim_suffix>", "<fim_middle>"])
-    prompt = [*tokenizer("")["input_ids"], first, *ids("def <fim_suffix>"), second, *ids("(x): pass"), last]
+    prompt = [*tokenizer("")["input_ids"], first, *ids(read), second, *ids(after), last]
     made = model.generate(torch.tensor([prompt]), max_new_tokens=6, do_sample=False)[0, len(prompt) :]
     expected = tokenizer.decode(made, skip_special_tokens=True).removesuffix("�")  # a character that is cut
     done = cli("code", "--infill", "-m", str(infilling), "--dtype", "float32", "--max-new-tokens", "6", "--json",
-               "--lang", "c", "def <fim_suffix><FILL>(x): pass")  # fmt: skip
+               "--lang", "c", f"{before}<FILL>{after}")  # fmt: skip
     row = json.loads(done.out)
     assert (done.code, row["text"], row["parses"]) == (0, expected, None), done.err
 
