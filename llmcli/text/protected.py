@@ -60,7 +60,7 @@ _NOUNS = {
     "code": r"\b[A-Za-z_]\w*(?:(?:\.|::|->)\w+)*\(\)|\b__\w+__\b|\b[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+\b"
     rf"|\b[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*(?!\((?:{_ENDINGS})\))\([ -'*-~]+\)(?!\w)"
     r"|\b[a-z_]\w{2,}(?:\.[a-z_]\w{2,})+\b(?!\()|\b[a-zA-Z]\w*::\w+(?:::\w+)*"
-    r"|\b[a-z]+[0-9]*(?:[A-Z]+[a-z0-9]*)+\b",
+    r"|\b[a-z]{2,}[0-9]*(?:[A-Z][a-z0-9]+)+\b",
 }  # fmt: skip
 _PLAIN = {name: re.compile(pattern) for name, pattern in _NOUNS.items()}
 _ELEMENT = re.compile(r"<([A-Za-z][\w-]*)\b[^<>]*>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -136,6 +137,10 @@ def test_a_pipe_of_this_process_is_read_here(warm: Path, tiny_causal: Path):
 # What stays loaded
 
 
+PLACES = itertools.count()
+"""Where the weights of models lie that share none."""
+
+
 class Module:
     """As much of a torch module as is looked at."""
 
@@ -147,8 +152,8 @@ class Module:
         self.hooks.append(hook)
 
     def parameters(self) -> list[Any]:
-        weight = type("Weight", (), {"numel": lambda self: 25, "element_size": lambda self: 4})
-        return [weight()]
+        sizes = {"numel": lambda self: 25, "element_size": lambda self: 4}
+        return [type("Weight", (), {**sizes, "data_ptr": lambda self: next(PLACES)})()]
 
 
 class Holder:
