@@ -48,14 +48,11 @@ def joined(address: str) -> Iterator[None]:
     import ray.data
 
     # "local": where a Ray is up on this machine already, it is left alone.
-    local = {"address": "local", "num_cpus": cores() + SPARE, "include_dashboard": False}
+    own = {"address": "local", "num_cpus": cores() + SPARE, "include_dashboard": False}
+    where = own if address == AUTO else {"address": address}
     with _hushed():
         try:
-            ray.init(
-                **(local if address == AUTO else {"address": address}),
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-            )
+            ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:  # of many kinds
             said = next((line for line in str(error).split("\n") if line.strip()), type(error).__name__)
             raise WorkerError(f"no Ray at {address}: {said.strip()[:200]}", code="no-cluster",

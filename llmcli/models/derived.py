@@ -39,7 +39,7 @@ class Tensors(dict[str, torch.Tensor]):
     """The tensors of a file, by name: a model that holds them shares them with the next one of the same file."""
 
 
-_read: weakref.WeakValueDictionary[tuple[Path, int, int], Tensors] = weakref.WeakValueDictionary()
+_held: weakref.WeakValueDictionary[tuple[Path, int, int], Tensors] = weakref.WeakValueDictionary()
 """What models of this process hold, by the file as it was."""
 
 
@@ -51,12 +51,12 @@ def read(folder: Path | None, name: str) -> Tensors | None:
     try:
         facts = (folder / name).stat()
         key = (folder / name, facts.st_ino, facts.st_mtime_ns)
-        if (held := _read.get(key)) is not None:
+        if (held := _held.get(key)) is not None:
             return held
         loaded = load_file(folder / name)
     except (OSError, SafetensorError):
         return None  # another process removed it just now; what is damaged, loading the whole checkpoint will say
-    held = _read[key] = Tensors(
+    held = _held[key] = Tensors(
         {name: value.clone() if value.data_ptr() % aligned else value for name, value in loaded.items()}
     )
     return held

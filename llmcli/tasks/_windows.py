@@ -77,21 +77,22 @@ def _pieces(index: int, record: Record, *, model: Model, config: AnyConfig) -> l
         room = model.context_window - model.size(_prompt(config, question, "")) - free
     together = config.options.free or not facts.marks_spans
     part = min(room, READ_AT_ONCE) // 2
-    most = MOST if together and not (facts.reads_whole or config.options.thorough) else None
-    read = (min(room, most * part) if most else room) if together else 2 * part
-    if on_long != "chunk" or model.count(record.text) <= read:
+    thorough, size = config.options.thorough, model.count(record.text)
+    most = room if thorough or facts.reads_whole else min(room, MOST * part)
+    read = most if together else 2 * part
+    if on_long != "chunk" or size <= read:
         fit = chunking.fit(record.text, budget=room, on_long=on_long, model=model)
         return [Piece(index, 0, question, fit.pieces[0], truncated=fit.truncated)]
+    if not (together or thorough) and size > MOST * part:
+        parts = chunking.fit(record.text, budget=min(part, PASSAGE // 2), on_long="chunk", model=model).pieces
+        short = _windows(index, question, parts)
+        places = passages.likeliest(question, [window.text for window in short], most=MOST)
+        if len(places) <= MOST:
+            return [short[place] for place in places]
     parts = chunking.fit(record.text, budget=part, on_long="chunk", model=model).pieces
     if together:
         return [_together(index, question, parts, most=max(read // part, 1))]
-    windows = _windows(index, question, parts)
-    if config.options.thorough or len(windows) <= MOST:
-        return windows
-    parts = chunking.fit(record.text, budget=min(part, PASSAGE // 2), on_long="chunk", model=model).pieces
-    short = _windows(index, question, parts)
-    places = passages.likeliest(question, [window.text for window in short], most=MOST)
-    return [short[place] for place in places] if len(places) == MOST else windows
+    return _windows(index, question, parts)
 
 
 def _windows(index: int, question: str, halves: Sequence[str]) -> list[Piece]:

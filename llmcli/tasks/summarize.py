@@ -99,7 +99,8 @@ def _room(sentences: list[str], config: RunConfig[Options]) -> Callable[[list[in
     """Whether sentences make a summary: by their number where it was given, else by their length."""
     limit = config.options.sentences
     sizes = [words(sentence) for sentence in sentences]
-    budget = max(SHORT, SHARE * min(sum(sizes), LONG) + OF_LONG * max(sum(sizes) - LONG, 0))
+    total = sum(sizes)
+    budget = max(SHORT, SHARE * min(total, LONG) + OF_LONG * max(total - LONG, 0))
     return lambda picked: (
         len(picked) <= limit if limit else sum(sizes[i] for i in picked) - sizes[picked[-1]] / 2 <= budget
     )
