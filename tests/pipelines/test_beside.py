@@ -100,11 +100,19 @@ def test_other_weights_than_of_8_bits_are_joined(base: Path, tmp_path: Path):
     assert (logits(found, 6) - whole).norm() < 0.1 * whole.norm()
 
 
-def test_an_adapter_of_other_sizes_is_refused(base: Path, tmp_path: Path):
+@pytest.mark.parametrize("other", ["sizes", "layers"])
+def test_an_adapter_of_another_base_is_refused(base: Path, tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch):
+    """At once: it is not tried on the base's whole weights too, which a store may have to make again."""
     folder = adapter(base, tmp_path / "adapter", only=("v_proj",))
     path = folder / adapters.WEIGHTS
-    save_file({name: tensor[:-1].contiguous() if name.endswith(adapters.UP) else tensor
-               for name, tensor in load_file(path).items()}, path)  # fmt: skip
+    tensors = load_file(path)
+    if other == "sizes":
+        tensors = {name: tensor[:-1].contiguous() if name.endswith(adapters.UP) else tensor
+                   for name, tensor in tensors.items()}  # fmt: skip
+    else:
+        tensors = {name.replace("layers.0", "layers.30"): tensor for name, tensor in tensors.items()}
+    save_file(tensors, path)
+    monkeypatch.setattr(adapters, "join", None)
     with pytest.raises(ModelError, match="does not fit its base model"):
         torch_module(folder, dtype="float32", quantize="int8")
 

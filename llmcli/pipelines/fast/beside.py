@@ -56,7 +56,10 @@ def attach(model: Any, adapter: adapters.Adapter, folder: Path) -> bool:
     Raises ModelError for one that does not fit.
     """
     places = _places(model)
-    if adapter.whole or adapter.transposed or not adapter.layers.keys() <= places.keys():
+    others = adapter.layers.keys() - places.keys()
+    if others - {name for name, _ in model.named_modules()}:
+        raise adapters.unfit(folder)  # before the base's own weights are made again, to be joined with it
+    if others or adapter.whole or adapter.transposed:
         return False
     changes: defaultdict[str, list[str]] = defaultdict(list)
     for layer in adapter.layers:
