@@ -29,6 +29,13 @@ def pick(name: str | None) -> str:
     return _usable(name) if name.startswith("cuda") else name
 
 
+def cuda(name: str | None) -> bool:
+    """Whether a device's name, or ``auto``, stands for a CUDA device here."""
+    import torch
+
+    return torch.cuda.is_available() if name in (None, "auto") else str(name).startswith("cuda")
+
+
 def _usable(name: str) -> str:
     """A CUDA device that has memory to give."""
     import torch

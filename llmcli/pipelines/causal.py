@@ -15,7 +15,7 @@ from llmcli.errors import ModelError
 from llmcli.pipelines import batching, embedding, scores
 from llmcli.pipelines.base import HeadModel
 from llmcli.pipelines.batching import Budget
-from llmcli.pipelines.choice import Choices
+from llmcli.pipelines.choice import Choices, products
 from llmcli.pipelines.completion import Asked, Completions
 from llmcli.pipelines.extraction import STARTS, Extraction, Query
 from llmcli.pipelines.fast import known
@@ -30,10 +30,10 @@ R = TypeVar("R")
 
 
 class CausalModel(HeadModel):
-    """All that a model can do. ``plain``: without any shortcut."""
+    """All that a model can do. ``plain``: without any shortcut. ``tf32``: labels are chosen by such products."""
 
     def __init__(self, model: Any, encoder: Encoder, *, window: int, batch_size: int | None = None,
-                 prefixes: Kept | None = None, plain: bool = False) -> None:  # fmt: skip
+                 prefixes: Kept | None = None, plain: bool = False, tf32: bool = False) -> None:  # fmt: skip
         super().__init__(model, encoder, window=window, batch_size=batch_size)
         if model.config.model_type in known.KEEPS_STATE:
             raise ModelError(f"transformers mixes the texts of {model.config.model_type} up", code="bad-model",
@@ -42,6 +42,7 @@ class CausalModel(HeadModel):
         self._reader: Reader = self._prefixes or PlainReader(model)
         self._completions = Completions(model, encoder, self._prefixes)
         self._choices = Choices(self._reader)
+        self._tf32 = tf32
         self._extraction = Extraction(encoder, self._reader)
         # How quick texts are written says nothing of how quick they are read.
         self._writing = replace(self._budget, speeds={})
@@ -126,7 +127,8 @@ class CausalModel(HeadModel):
         def work(batch: list[Encoded]) -> list[Choice]:
             return self._choices.choose(batch, words, multi=multi)
 
-        return self._batches(encoded, work, budget=self._budget)
+        with products(tf32=self._tf32):
+            return self._batches(encoded, work, budget=self._budget)
 
     def _batches(
         self, encoded: list[Encoded], work: Callable[[list[Encoded]], list[R]], *, budget: Budget, padded: bool = True,

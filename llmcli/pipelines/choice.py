@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -14,6 +15,17 @@ from llmcli.pipelines.tokens import Encoded
 
 Word = tuple[int, ...]
 Words = Mapping[str, Sequence[Word]]
+
+
+@contextmanager
+def products(*, tf32: bool) -> Iterator[None]:
+    """Let a GPU multiply float32 numbers by their first ten binary digits, or leave that as it is."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if tf32 else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class Tree:

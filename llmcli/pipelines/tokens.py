@@ -55,7 +55,7 @@ class Encoder:
     def __init__(self, tokenizer: Any, *, chat_template_kwargs: Mapping[str, Any] | None = None) -> None:
         self.tokenizer = tokenizer
         self._template = dict(chat_template_kwargs or {})
-        self._prefixes: dict[str, tuple[int, ...]] = {}
+        self._prefixes: dict[object, tuple[int, ...]] = {}
         unknown = tokenizer.unk_token
         self._special = [str(token) for token in tokenizer.all_special_tokens if str(token) != unknown]
 
@@ -101,7 +101,7 @@ class Encoder:
         if prompt.messages:
             if not self._passes_on:
                 raise ModelError("the chat template leaves out the message", code="bad-template", hint="try --raw")
-            return Encoded((), tuple(self._chat(list(prompt.messages))))
+            return self._behind_shared(prompt.messages, prompt.shared)
         if prompt.prefix not in self._prefixes:
             self._prefixes[prompt.prefix] = tuple(self.tokens(prompt.prefix)["input_ids"])
         return _never_empty(Encoded(self._prefixes[prompt.prefix], tuple(self.ids(prompt.row))))
@@ -148,8 +148,22 @@ class Encoder:
         first, other = (self._chat([{"role": "user", "content": content}]) for content in ("a", "b"))
         return first != other
 
+    def _behind_shared(self, messages: Sequence[Any], shared: int) -> Encoded:
+        """A chat whose first messages are those of other rows too: their tokens are the prefix, where they stay so."""
+        ids = tuple(self._chat(messages))
+        if not shared:
+            return Encoded((), ids)
+        key = tuple((message["role"], message["content"]) for message in messages[:shared])
+        if key not in self._prefixes:
+            one, other = (self._chat([*messages[:shared], {"role": "user", "content": text}]) for text in ("a", "b"))
+            alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+            self._prefixes[key] = tuple(token for token, _ in alike)
+        prefix = self._prefixes[key]
+        same = ids[: len(prefix)] == prefix and len(ids) > len(prefix)
+        return Encoded(prefix, ids[len(prefix) :]) if same else Encoded((), ids)
+
     def _chat(self, messages: Sequence[Any]) -> list[int]:
-        text = templates.rendered(self.tokenizer, messages, self._template)
+        text = templates.rendered(self.tokenizer, list(messages), self._template)
         encoded = self.tokens(text, add_special_tokens=False, sanitize_control_tokens=True)
         return [int(token) for token in encoded["input_ids"]]
 

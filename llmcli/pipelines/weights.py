@@ -14,11 +14,15 @@ from llmcli.reports import Report
 
 @dataclass(frozen=True)
 class Form:
-    """Where a model runs, and in which numbers: ``dtype`` is torch's, ``int8`` tells whether weights are rounded."""
+    """Where a model runs, and in which numbers: ``dtype`` is torch's, ``int8`` tells whether weights are rounded.
+
+    ``tf32``: matrix products of float32 numbers may leave out digits, as a GPU does them quickest.
+    """
 
     device: str
     dtype: Any
-    int8: bool
+    int8: bool = False
+    tf32: bool = False
 
 
 @dataclass(frozen=True)

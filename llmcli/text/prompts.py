@@ -19,14 +19,16 @@ class Rendered:
     """A prompt ready to encode.
 
     Completion style: ``prefix`` is the same for every row of a run (its key/value cache is computed once), ``row``
-    holds the user's text. Chat style: ``messages``, for the model's own chat template. Infilling: ``gap``, what stands
-    before and after it. ``source`` and ``target`` are the languages of a translation, as BCP-47 codes.
-    ``seed``: of what is drawn behind it, where that is not the generation config's.
+    holds the user's text. Chat style: ``messages``, for the model's own chat template, of which the first ``shared``
+    are the same for every row. Infilling: ``gap``, what stands before and after it. ``source`` and ``target`` are the
+    languages of a translation, as BCP-47 codes. ``seed``: of what is drawn behind it, where that is not the generation
+    config's.
     """
 
     prefix: str = ""
     row: str = ""
     messages: tuple[Mapping[str, str], ...] = ()
+    shared: int = 0
     gap: tuple[str, str] | None = None
     source: str = ""
     target: str = ""
@@ -54,7 +56,8 @@ def render(prompt: Prompt, text: str, *, variables: Mapping[str, str] | None = N
         last = _last = _constant(prompt, values)
     row = fill(last.question, values | {"text": text})
     if prompt.style == "chat":
-        return Rendered(messages=tuple(_messages(last.instruction, last.shots, row)))
+        messages = tuple(_messages(last.instruction, last.shots, row))
+        return Rendered(messages=messages, shared=len(messages) - 1)
     return Rendered(prefix=last.prefix, row=row)
 
 

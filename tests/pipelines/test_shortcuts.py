@@ -208,6 +208,34 @@ def test_a_family_that_mixes_texts_up_is_refused(cli: Callable[..., Done], tmp_p
     assert "mixes the texts" in done.err
 
 
+def test_rows_behind_shared_messages_are_answered_as_whole_chats(checkpoint):
+    chats = [({"role": "user", "content": "a day"}, {"role": "assistant", "content": "so long"},
+              {"role": "user", "content": text}) for text in ("rest", "or read", "on")]  # fmt: skip
+    model, generation = loaded(checkpoint("qwen3"), dtype="float32"), Generation(max_new_tokens=8, num_beams=1)
+    together, whole = ([completion.text for (completion, *_) in model.complete(
+        [Rendered(messages=chat, shared=shared) for chat in chats], generation)] for shared in (2, 0))  # fmt: skip
+    assert together == whole
+
+
+def test_labels_are_chosen_in_short_products_on_a_gpu(checkpoint, monkeypatch):
+    import torch
+
+    from llmcli.models import devices
+    from llmcli.pipelines import load
+
+    monkeypatch.setattr(devices, "cuda", lambda name: True)
+    run = resolve.resolve(tasks.get("sentiment"), {"model": str(checkpoint("llama")), "device": "cpu"})
+    asked = loaded(checkpoint("llama"), device="cpu", dtype="float32")
+    model, seen = load.load(run, report=lambda stage, share: None), list[str]()
+    model.model.base_model.register_forward_pre_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    asked.model.base_model.register_forward_pre_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    rows = [Rendered(prefix="P: ", row="a")]
+    for one in (model, asked):
+        one.choose(rows, {"a": ["x"], "b": ["y"]})
+    assert (seen[0], seen[-1], torch.get_float32_matmul_precision()) == ("high", "highest", "highest")
+    assert (model.model.dtype, model.running.rpartition(", ")[2]) == (torch.float32, "tf32")
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_row_without_tokens_is_read_behind_its_prefix(checkpoint, plain: bool):
     import torch

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from llmcli.config.schemas import Prompt
 from llmcli.errors import ModelError
 from llmcli.pipelines import templates
+from llmcli.pipelines.tokens import Encoder
+from llmcli.text import prompts
+from llmcli.text.prompts import Rendered
 from tests.support import tiny
 
 CHAT = [
@@ -57,6 +61,28 @@ def test_a_chat_is_encoded_as_transformers_does(template: str):
         CHAT, add_generation_prompt=True, tokenize=True, return_dict=True, sanitize_control_tokens=True, thinking=False
     )["input_ids"]
     assert ours(text, add_special_tokens=False, sanitize_control_tokens=True)["input_ids"] == expected
+
+
+@pytest.mark.parametrize("text", ["a dog", "\na", " <eos>"])
+@pytest.mark.parametrize("name", ["plain", "namespace", "generation", "macro", "special tokens", "options"])
+def test_a_chat_behind_shared_messages_is_the_same_chat(name: str, text: str):
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.chat_template, encoder = ORDINARY[name], Encoder(tokenizer)
+    messages = (*CHAT, {"role": "assistant", "content": "It does."}, {"role": "user", "content": text})
+    whole, parts = (encoder.prompt(Rendered(messages=messages, shared=shared)) for shared in (0, 3))
+    assert (whole.prefix, parts.prefix + parts.row) == ((), whole.row)
+
+
+def test_rows_have_the_tokens_of_their_shared_messages_in_common():
+    tokenizer = tiny.byte_tokenizer()
+    tokenizer.chat_template, encoder = tiny.CHAT, Encoder(tokenizer)
+    prompt = Prompt(
+        style="chat", instruction="Be brief.", example="{text}?{answer}", examples=[{"text": "a", "answer": "zu"}]
+    )
+    rows = [encoder.prompt(prompts.render(prompt, text)) for text in ("read", "rest", "a longer one")]
+    assert {tokenizer.decode(row.prefix).count(part) for row in rows for part in ("Be brief.", "a?", "zu")} == {1}
+    assert len({row.prefix for row in rows}) == 1
+    assert [encoder.prompt(Rendered(messages=(message,))).prefix for message in CHAT[1:]] == [()]
 
 
 MEMORY, ENDLESS = "too much memory", "does not come to an end"

@@ -16,7 +16,7 @@ import torch
 
 from llmcli.models import adapters
 from llmcli.pipelines.fast.fused import FusedLayer
-from llmcli.pipelines.fast.quantization import FEW, Int8Linear
+from llmcli.pipelines.fast.quantization import Int8Linear, few
 
 
 class Beside(torch.nn.Module):
@@ -31,7 +31,7 @@ class Beside(torch.nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(…, in) to (…, out), in the type that came."""
         rows = states.reshape(-1, states.shape[-1])
-        if self.layer.dense is not None and len(rows) > FEW:
+        if self.layer.dense is not None and len(rows) > few():
             # Rounded once, as a sum: small changes to what is rounded already would be lost each time.
             down, up = self._rounded
             made = torch.addmm(rows @ down.t() @ up.t(), rows, self.layer.dense.t())
