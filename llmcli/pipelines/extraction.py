@@ -179,8 +179,10 @@ def _span(asked: Query) -> Span:
     question = asked.question.casefold()
     spans = [span for span in spans if context[span[2] : span[3]].casefold() not in question] or spans
     # Of equal words the first: batches make them differ by rounding.
-    _, best, begin, end = max(spans, key=lambda span: (round(span[0], 4), -span[2]))
-    score, none = (float((value - total).exp()) for value in (best, asked.null))
+    _, _, begin, end = max(spans, key=lambda span: (round(span[0], 4), -span[2]))
+    # A word more or less is the same answer: what was read that overlaps it counts for it.
+    same = torch.tensor([value for _, value, first, last in asked.spans if first < end and begin < last]).logsumexp(0)
+    score, none = (float((value - total).exp()) for value in (same, torch.tensor(asked.null)))
     return Span(context[begin:end], begin, end, score, none, len(asked.prompt))
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 1024
 """Tokens of a text that a causal model reads together; neighbouring windows share half of them."""
-MOST, PASSAGE = 6, 384
+MOST, PASSAGE = 3, 384
 """Windows of a longer text that are read, unless all are asked for, and their tokens: the one with the answer is among
-them for 79 of 80 questions of SQuAD 2.0 and 148 of 150 of CMRC 2018, each asked of all their texts together; among six
-windows of 1024 tokens, which take three times as long, for 79 and 149."""
+them for 78 of 80 questions of SQuAD 2.0, asked of all its texts together. Among more windows a model is often as sure
+of a wrong one."""
 LONGEST = 64
 """Tokens kept free for the answer."""
 SPECIAL = 4
@@ -37,7 +37,8 @@ NOTHING: dict[str, Any] = {"text": "", "score": 0.0, "start": None, "end": None,
 class Piece:
     """What is read of a record's text at once: where it begins, and what is asked of it.
 
-    ``read``: how many parts it is, of so many.
+    ``shared``: how much it has in common with the question, beside other windows (BM25). ``read``: how many parts it
+    is, of so many.
     """
 
     row: int
@@ -45,6 +46,7 @@ class Piece:
     question: str
     text: str
     truncated: bool = False
+    shared: float = 0.0
     read: int = 1
     of: int = 1
 
@@ -86,9 +88,8 @@ def _pieces(index: int, record: Record, *, model: Model, config: AnyConfig) -> l
     if not (together or thorough) and size > MOST * part:
         parts = chunking.fit(record.text, budget=min(part, PASSAGE // 2), on_long="chunk", model=model).pieces
         short = _windows(index, question, parts)
-        places = passages.likeliest(question, [window.text for window in short], most=MOST)
-        if len(places) <= MOST:
-            return [short[place] for place in places]
+        if any(window.shared for window in short):
+            return sorted(sorted(short, key=lambda window: -window.shared)[:MOST], key=lambda window: window.begin)
     parts = chunking.fit(record.text, budget=part, on_long="chunk", model=model).pieces
     if together:
         return [_together(index, question, parts, most=max(read // part, 1))]
@@ -99,7 +100,9 @@ def _windows(index: int, question: str, halves: Sequence[str]) -> list[Piece]:
     """Windows of two neighbouring parts each."""
     begins = accumulate(map(len, halves[:-2]), initial=0)
     texts = [one + other for one, other in pairwise(halves)]
-    return [Piece(index, begin, question, text, of=len(texts)) for begin, text in zip(begins, texts, strict=True)]
+    shared = passages.shared(question, texts) or [0.0] * len(texts)
+    return [Piece(index, begin, question, text, shared=value, of=len(texts))
+            for begin, text, value in zip(begins, texts, shared, strict=True)]  # fmt: skip
 
 
 def _together(index: int, question: str, parts: Sequence[str], *, most: int) -> Piece:
@@ -132,29 +135,37 @@ def _marked(model: Model, config: AnyConfig, records: Sequence[Record], pieces: 
         else (),
         ending=(prompt.example.partition("{answer}")[2] or "\n")[0],
     )
-    found: dict[int, list[tuple[float, Piece, Span]]] = {}
+    found: dict[int, list[tuple[Piece, Span]]] = {}
     for piece, span in zip(pieces, spans, strict=True):
-        found.setdefault(piece.row, []).append((score(span, config), piece, span))
+        found.setdefault(piece.row, []).append((piece, span))
     return {row: _result(records[row], candidates, config) for row, candidates in found.items()}
 
 
-def score(span: Span, config: AnyConfig) -> float:
-    """The probability that the span answers, rather than that the text has no answer: from what the two weigh."""
+def _log_odds(span: Span, config: AnyConfig) -> float:
+    """How much likelier the span is than that the text has no answer."""
     bias = config.settings.no_answer_bias or 0.0 if config.model.facts.instructed else 0.0
-    odds = span.score / max(span.null, 1e-30) * math.exp(bias)
-    return odds / (1 + odds)
+    return math.log(max(span.score, 1e-30) / max(span.null, 1e-30)) + bias
 
 
-def _result(record: Record, candidates: list[tuple[float, Piece, Span]], config: AnyConfig) -> Result:
-    sure, piece, span = max(candidates, key=lambda candidate: candidate[0])
+def _score(span: Span, config: AnyConfig) -> float:
+    """The probability that the span answers: of a span finder, rather than that the text has no answer.
+
+    A causal model hardly knows the latter: of all that it read, so much falls on the span and what overlaps it.
+    """
+    return span.score if config.model.facts.instructed else 1 / (1 + math.exp(-_log_odds(span, config)))
+
+
+def _result(record: Record, candidates: list[tuple[Piece, Span]], config: AnyConfig) -> Result:
+    """The best span of all windows: how sure a model is counts beside what a window shares with the question."""
+    piece, span = max(candidates, key=lambda candidate: candidate[0].shared + _log_odds(candidate[1], config))
+    sure, threshold = _score(span, config), config.options.threshold
     fields: dict[str, Any] = NOTHING | {"score": sure}
-    threshold = config.options.threshold
-    if sure >= (0.5 if threshold is None else threshold) and span.text:
+    if span.text and (_log_odds(span, config) >= 0 if threshold is None else sure >= threshold):
         start, end = piece.begin + span.start, piece.begin + span.end
         fields = {"text": record.text[start:end], "score": sure} | _placed(record, start, end)
     return Result(record.id, fields, model=config.model.name,
-                  input_tokens=sum(span.input_tokens for _, _, span in candidates),
-                  chunks=sum(span.chunks for _, _, span in candidates),
+                  input_tokens=sum(span.input_tokens for _, span in candidates),
+                  chunks=sum(span.chunks for _, span in candidates),
                   truncated=piece.truncated, notices=_left_out(len(candidates), piece.of), record=record)  # fmt: skip
 
 

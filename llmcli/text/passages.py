@@ -15,24 +15,29 @@ TELLING = 3
 
 
 def likeliest(question: str, passages: Sequence[str], *, most: int) -> list[int]:
-    """The places of the passages that share most with a question, in the text's order; all where no word tells.
+    """The places of the passages that share most with a question, in the text's order; all where no word tells."""
+    if len(passages) <= most or not (found := shared(question, passages)):
+        return list(range(len(passages)))
+    return sorted(sorted(range(len(passages)), key=lambda place: -found[place])[:most])
+
+
+def shared(question: str, passages: Sequence[str]) -> list[float]:
+    """How much each passage shares with a question; empty where no word tells passages apart.
 
     Method: BM25, Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009).
     """
-    if len(passages) <= most:
-        return list(range(len(passages)))
     counts = [Counter(terms(passage)) for passage in passages]
     holding = Counter(word for count in counts for word in count)
     wanted = {word for word in terms(question) if holding[word]}
     if not any(holding[word] * TELLING <= len(passages) for word in wanted):
-        return list(range(len(passages)))
+        return []
     weights = {word: math.log(1 + (len(passages) - holding[word] + 0.5) / (holding[word] + 0.5)) for word in wanted}
     sizes = [count.total() for count in counts]
     mean = sum(sizes) / len(sizes)
 
-    def score(place: int) -> float:
-        damped = SATURATION * (1 - LENGTH + LENGTH * sizes[place] / mean)
-        found = ((weight, counts[place][word]) for word, weight in weights.items())
+    def score(count: Counter[str], size: int) -> float:
+        damped = SATURATION * (1 - LENGTH + LENGTH * size / mean)
+        found = ((weight, count[word]) for word, weight in weights.items())
         return sum(weight * times * (SATURATION + 1) / (times + damped) for weight, times in found if times)
 
-    return sorted(sorted(range(len(passages)), key=lambda place: -score(place))[:most])
+    return [score(count, size) for count, size in zip(counts, sizes, strict=True)]

@@ -23,7 +23,8 @@ CONTEXT = "The cat sleeps on a bridge. The dog reads (slowly) a book."
         (["who?"], "Maria left. She ran.", 0, "Maria\n"),
         (["--question", "who?"], "Maria left.", 0, "Maria\n"),
         (["who?", "--threshold", "1"], "Maria left.", 0, "no answer\n"),
-        (["who?", "--free"], "Maria left.", 0, 'TEXT: MARIA LEFT.\nQUESTION: WHO?\nANSWER: "\n'),
+        (["who?", "--free"], "Maria left.", 0, "MARIA LEFT.\n\nANSWER WITH A FEW WORDS OF THIS TEXT. WHO?\n"),
+        (["who?", "--free", "-m", "gemma-3-270m"], "Maria left.", 0, 'TEXT: MARIA LEFT.\nQUESTION: WHO?\nANSWER: "\n'),
         (["who?", "--question", "when?"], "Maria left.", 2, ""),
         ([], "Maria left.", 2, ""),
         (["who?"], " ", 3, ""),
@@ -78,7 +79,7 @@ def test_of_a_long_text_the_likeliest_parts_are_read(cli, fake, flags: list[str]
     done = cli("answer", asked, *flags, "--json", stdin=FILLER * 5 + NEEDLE + FILLER * 5)
     assert done.code == 0, done.err
     assert (LEFT_OUT in done.err) != all_read, done.err
-    read = fake.searched or [prompt.row for prompt in fake.prompts]
+    read = fake.searched or [prompt.messages[-1]["content"] for prompt in fake.prompts]
     assert any(NEEDLE in text for text in read)
     assert (len(read) > _windows.MOST) == all_read
     assert FILLER * 5 not in "".join(read) or all_read
