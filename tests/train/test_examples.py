@@ -55,7 +55,7 @@ def test_a_label_is_one_of_the_words_that_inference_weighs():
 )  # fmt: skip
 def test_a_text_ends_as_it_does_in_inference(task: str, given: Row, settings: Any, prompt: str, target: str):
     if task == "answer":
-        settings = {"options": {"format": "jsonl"}}
+        settings = {"options": {"format": "jsonl"}, "model": "gemma-3-270m"}
     (found,) = learnt(task, given, **settings)
     assert (found.prompt.prefix, found.prompt.row, found.target, found.ends) == ("", prompt, target, False)
 
@@ -64,6 +64,8 @@ def test_a_chat_ends_with_its_turn():
     said = [{"role": "user", "content": "hello"}]
     (found,) = learnt("generate", row("hello", "hi", messages=said), model="smollm2-135m-instruct")
     assert (found.prompt.messages, found.target, found.ends) == (tuple(said), "hi", True)
+    (found,) = learnt("answer", row("Tom built it.", "Tom", question="Who?"), options={"format": "jsonl"})
+    assert ([message["role"] for message in found.prompt.messages], found.target, found.ends) == (["user"], "Tom", True)
     (found,) = learnt("generate", row("once upon", " a time"))
     assert (found.prompt.row, found.target, found.ends) == ("once upon", " a time", True)
 
