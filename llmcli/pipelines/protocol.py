@@ -49,8 +49,8 @@ class Choice:
 class Span:
     """An answer marked in a text: ``text`` is ``context[start:end]``.
 
-    ``score`` is its probability, with what overlaps it, among all spans that were read and no answer at all; ``null`` is
-    the probability of no answer.
+    ``score`` is its probability, with what overlaps it, among all spans that were read and no answer at all; ``null``
+    is the probability of no answer.
     """
 
     text: str

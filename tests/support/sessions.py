@@ -27,9 +27,9 @@ REPRODUCIBLE = "tasks:\n" + "".join(
 )
 """The configuration: with default settings a score's second digit, and the choice among near translations, are the
 processor's."""
-FIRST = ("sentiment good", "generate --dtype auto good", "generate good", "embed good",
+FIRST = ("sentiment good", "generate good", "generate --dtype float32 good", "embed good",
          "generate -m smollm2-135m-instruct good")  # fmt: skip
-"""Calls that bring the models, whose first use says so; so does the use of 32-bit weights that an 8-bit run let go of."""
+"""Calls that bring the models, whose first use says so; and the 32-bit weights that a run in 8 bits lets go of."""
 
 
 @dataclass(frozen=True)
