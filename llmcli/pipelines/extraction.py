@@ -182,7 +182,7 @@ def _span(asked: Query) -> Span:
     _, _, begin, end = max(spans, key=lambda span: (round(span[0], 4), -span[2]))
     # A word more or less is the same answer: what was read that overlaps it counts for it.
     same = torch.tensor([value for _, value, first, last in asked.spans if first < end and begin < last]).logsumexp(0)
-    score, none = (float((value - total).exp()) for value in (same, torch.tensor(asked.null)))
+    score, none = float((same - total).exp()), float((asked.null - total).exp())
     return Span(context[begin:end], begin, end, score, none, len(asked.prompt))
 
 

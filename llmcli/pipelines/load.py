@@ -160,8 +160,9 @@ def _form(config: AnyConfig, found: Checkpoint) -> Form:
 def labelling(config: AnyConfig) -> bool:
     """Whether a causal model chooses labels on a GPU, in numbers of our choice: see SMALL."""
     settings = config.settings
-    chosen = config.model.pipeline == "causal" and bool(settings.labels) and settings.dtype in (None, "auto")
-    return chosen and devices.cuda(settings.device)
+    asked = settings.dtype not in (None, "auto") or bool(settings.plain)
+    labels = config.model.pipeline == "causal" and bool(settings.labels)
+    return labels and not asked and devices.cuda(settings.device)
 
 
 def _restorable(model: Any) -> bool:

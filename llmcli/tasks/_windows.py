@@ -89,7 +89,7 @@ def _pieces(index: int, record: Record, *, model: Model, config: AnyConfig) -> l
         parts = chunking.fit(record.text, budget=min(part, PASSAGE // 2), on_long="chunk", model=model).pieces
         short = _windows(index, question, parts)
         if any(window.shared for window in short):
-            return sorted(sorted(short, key=lambda window: -window.shared)[:MOST], key=lambda window: window.begin)
+            return sorted(short, key=lambda window: -window.shared)[:MOST]
     parts = chunking.fit(record.text, budget=part, on_long="chunk", model=model).pieces
     if together:
         return [_together(index, question, parts, most=max(read // part, 1))]

@@ -105,7 +105,8 @@ def sentiment(models: Models, folder: Path, sizes: Sizes) -> dict[str, Work]:
         run = answers(models.opened("sentiment", **flags), records)
         return lambda: (len(records), score("sentiment", reviews, [one.fields["label"] for one in run()]))
 
-    return {f"script, batches of {sizes.batch}": script, "llmcli": ours(), "llmcli, float32": ours(dtype="float32")}
+    types = {f"llmcli, {dtype}": ours(dtype=dtype) for dtype in ("bfloat16", "float32")}
+    return {f"script, batches of {sizes.batch}": script, "llmcli": ours(), **types}
 
 
 def generate(models: Models, sizes: Sizes, count: int) -> dict[str, Work]:

@@ -234,6 +234,8 @@ def test_labels_are_chosen_in_short_products_on_a_gpu(checkpoint, monkeypatch):
         one.choose(rows, {"a": ["x"], "b": ["y"]})
     assert (seen[0], seen[-1], torch.get_float32_matmul_precision()) == ("high", "highest", "highest")
     assert (model.model.dtype, model.running.rpartition(", ")[2]) == (torch.float32, "tf32")
+    plain = resolve.resolve(tasks.get("sentiment"), {"model": str(checkpoint("llama")), "plain": True})
+    assert (load.labelling(run), load.labelling(plain)) == (True, False)
 
 
 @pytest.mark.parametrize("plain", [False, True])
