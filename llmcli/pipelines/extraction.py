@@ -103,7 +103,8 @@ class Extraction:
             for start, value in zip(starts, found, strict=True):
                 start.log_p = value
         starts = _likeliest(starts)
-        asked.starts, asked.later = starts[:FIRST], starts[FIRST:]
+        near = sum(start.log_p > starts[0].log_p - MARGIN for start in starts[:FIRST])
+        asked.starts, asked.later = starts[:near], starts[near:]
 
     def _read_on(self, asked: Sequence[Query], rows: Rows, *, stops: torch.Tensor) -> None:
         """Read on from all starts, block by block."""

@@ -319,14 +319,19 @@ def load(folder: Path):
     return load.load(run, report=lambda stage, share: None)
 
 
+@pytest.mark.parametrize("few", [4, 8])
 @pytest.mark.parametrize(
-    ("dtype", "rows", "whole"), [("float32", 64, True), ("bfloat16", 8, True), ("bfloat16", 9, False)]
+    ("dtype", "more", "whole"), [("float32", 60, True), ("bfloat16", 0, True), ("bfloat16", 1, False)]
 )
-def test_many_rows_take_bfloat16_weights_where_they_are_there(dtype: str, rows: int, whole: bool):
+def test_many_rows_take_bfloat16_weights_where_they_are_there(
+    monkeypatch, few: int, dtype: str, more: int, whole: bool
+):
     import torch
 
     from llmcli.pipelines.fast import quantization
 
+    monkeypatch.setattr(quantization, "few", lambda: few)  # of processors without and with AMX
+    rows = few + more
     torch.manual_seed(0)
     plain = torch.nn.Sequential(torch.nn.Linear(64, 32)).to(getattr(torch, dtype))
     states = torch.randn(rows, 64, dtype=getattr(torch, dtype))

@@ -105,6 +105,29 @@ def test_keys_that_are_not_the_caches_are_no_silent_answer():
     assert attention.attend(None, own, own, own, None, scaling=1.0)[0].shape == (1, 1, 2, 4)
 
 
+@pytest.mark.parametrize(("rows", "queries"), [(1, 1), (2, 3), (3, 12), (9, 1), (9, 12)])
+@pytest.mark.parametrize("way", ["chosen", "copied", "shared"])
+def test_attention_is_that_to_a_copy_of_the_prefix(monkeypatch, rows: int, queries: int, way: str):
+    """Rows of two groups of three heads behind a prefix of seven tokens, the last row's first key padding."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    from llmcli.pipelines.fast import attention
+
+    if way != "chosen":
+        monkeypatch.setattr(attention, "_copies", lambda query: way == "copied")
+    torch.manual_seed(0)
+    prefix = torch.randn(1, 2, 7, 8), torch.randn(1, 2, 7, 8)
+    query, mask = torch.randn(rows, 6, queries, 8), torch.ones(rows, 1, queries, 7 + queries, dtype=torch.bool).tril(7)
+    mask[-1, ..., 7] = queries == 1
+    keys, values = attention.SharedLayer(*prefix).update(*torch.randn(2, rows, 2, queries, 8))
+    made, _ = attention.attend(None, query, keys, values, mask, scaling=0.3)
+    whole = [torch.cat([part.expand(rows, -1, -1, -1), own], 2).repeat_interleave(3, 1)
+             for part, own in zip(prefix, (keys, values), strict=True)]  # fmt: skip
+    expected = scaled_dot_product_attention(query, *whole, attn_mask=mask, scale=0.3)
+    torch.testing.assert_close(made, expected.transpose(1, 2))
+
+
 @pytest.mark.parametrize("quantize", [None, "none", "int8"])
 @pytest.mark.parametrize("name", ["llama", "mixtral", "mamba"])
 def test_which_weights_are_rounded(tmp_path: Path, name: str, quantize: str | None):
