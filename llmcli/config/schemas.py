@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -109,6 +109,8 @@ class Settings(Strict):
 
     model: str | None = None
     """A model's name, alias, Hub id or path."""
+    models: dict[Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")], str] | None = None
+    """Models in place of ``model`` for pairs of languages, where both were given: ``zh-en: opus-mt``."""
     device: str | None = None
     """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -49,3 +50,12 @@ def _filled(model: ModelConfig, *, source: str, target: str) -> ModelConfig:
             "target_languages": [languages.parse(target)],
         }
     )
+
+
+def pair(source: str | None, target: str | None) -> str:
+    """How settings name a pair of languages: ``zh-en``; empty where one is not given, or not known."""
+    if not source or not target or "auto" in (source, target):
+        return ""
+    with contextlib.suppress(UsageError):  # the task says so
+        return f"{languages.parse(source)}-{languages.parse(target)}"
+    return ""

@@ -16,6 +16,7 @@ from llmcli.models import store
 
 LEFT_OUT = {
     "settings.model": "the model's name and weights stand for it",
+    "settings.models": "the model's name and weights stand for it",
     "settings.device": "where it runs",
     "settings.batch_size": "how fast it runs",
     "settings.allow_pickle": "whether it may run",

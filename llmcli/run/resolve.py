@@ -56,9 +56,9 @@ def merged(task: Task[OptionsT], settings: Mapping[str, Any], *, describe: bool 
     return _config(task, model, merge([suited(layer, model) for layer in _layers(model, task, below, upper)]))
 
 
-def chosen_model(task: Task[Any]) -> str:
+def chosen_model(task: Task[Any], settings: Mapping[str, Any] | None = None) -> str:
     """What the settings call the task's model: no checkpoint is asked. Raises ConfigError, UsageError for none."""
-    below, upper = _declared(task, {})
+    below, upper = _declared(task, settings or {})
     return _model(task, merge([*below, *upper]).values)
 
 
@@ -73,7 +73,16 @@ def _declared(task: Task[Any], settings: Mapping[str, Any]) -> tuple[list[Layer]
     if not below:
         raise ConfigError(f"no tasks/{task.name}.yaml")
     upper = [*_chosen(task.name), *_user(task.name), Layer("environment", _environment()), Layer(FLAG, settings)]
-    return [_checked(layer, task) for layer in below], [_checked(layer, task) for layer in upper]
+    below, upper = ([_checked(layer, task) for layer in layers] for layers in (below, upper))
+    options = merge([*below, *upper]).values.get("options", {})
+    pair = pairs.pair(options.get("from_"), options.get("to"))
+    return [_for_pair(layer, pair) for layer in below], [_for_pair(layer, pair) for layer in upper]
+
+
+def _for_pair(layer: Layer, pair: str) -> Layer:
+    """A layer whose model is the one that it names for a pair of languages, if it does."""
+    model = layer.values.get("models", {}).get(pair)
+    return Layer(layer.origin, {**layer.values, "model": model}) if model else layer
 
 
 def _asked(task: Task[Any], first: Merged) -> ModelConfig:

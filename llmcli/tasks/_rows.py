@@ -43,7 +43,7 @@ def answer(model: Model, config: AnyConfig, records: Sequence[Record], *, emit: 
         for row in rows.values() for line in row.lines for sentence in line.sentences if sentence.has_words
     ]  # fmt: skip
     options = config.options
-    candidates = Candidates(model, config, target, rerank=bool(options.rerank))
+    candidates = Candidates(model, config, target, rerank=bool(options.rerank), samples=options.samples or 0)
     translate = Translator(candidates, protected.kept(options.keep), glossary.given(options.term))
     made = iter(translate(jobs))
     for index, row in rows.items():
@@ -127,7 +127,8 @@ def _result(row: Row, target: str, made: Iterator[Translated], config: AnyConfig
         notices.append(f"{config.model.name} does not tell {wanted} from other {languages.name(target)}")
     weak = [languages.name(code) for code in (row.source, target) if code in config.model.weak_languages]
     if weak and used:
-        notices.append(f"{config.model.name} is weak in {' and '.join(weak)}: check the translation")
+        notices.append(f"{config.model.name} is weak in {' and '.join(weak)}: check the translation"
+                       + _elsewhere(config, row.source, target))  # fmt: skip
     return Result(
         record.id, {"text": "\n".join(out), "source": row.source, "target": target, "checks": faults},
         model=config.model.name,
@@ -135,3 +136,9 @@ def _result(row: Row, target: str, made: Iterator[Translated], config: AnyConfig
         finish_reason="length" if any(c.finish_reason == "length" for c in used) else "stop",
         truncated=any(line.truncated for line in row.lines), notices=tuple(notices), record=record,
     )  # fmt: skip
+
+
+def _elsewhere(config: AnyConfig, source: str, target: str) -> str:
+    """How the model of a pair of languages is asked, where the pair was known too late to choose it."""
+    named = (config.settings.models or {}).get(f"{source}-{languages.base(target)}", config.model.name)
+    return f", or give -m {named}" if named != config.model.name else ""

@@ -69,8 +69,8 @@ class Translator:
         """Where a greedy answer has grave faults, beams are searched for a sounder one."""
         wordings = [Wording(job.sentence.shown(Style.BRACKETS), job.source) for job in jobs]
         answers = [self._restored(job, some) for job, some in zip(jobs, self.candidates(wordings), strict=True)]
-        config = self.candidates.config
-        if not config.model.facts.beams or (config.generation.num_beams or 1) > 1 or config.generation.sampled:
+        generation, facts = self.candidates.config.generation, self.candidates.config.model.facts
+        if not facts.beams or (generation.num_beams or 1) > 1 or generation.sampled or self.candidates.samples:
             return answers
         again = [place for place, answer in enumerate(answers) if answer is None or _grave(answer)]
         beams = self.candidates([wordings[place] for place in again], search=SEARCHED)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from llmcli.config import places
+from llmcli.config.option_values import FLAG
 from llmcli.errors import UsageError
 from llmcli.run.fields import Field
 from llmcli.run.task import Assembly, Routes, Task
@@ -39,6 +41,11 @@ class Options:
         bool | None,
         Option("--rerank/--no-rerank", help="Choose the beam that also translates back best, of a short sentence among "
                "twice as many.", rich_help_panel="Translation", show_default=False),
+    ] = None  # fmt: skip
+    samples: Annotated[
+        int | None,
+        Option(min=0, help="Draw so many translations instead of searching beams, and choose the one that translates "
+               "back best.", rich_help_panel="Translation", show_default=False),
     ] = None  # fmt: skip
     keep: Annotated[
         list[str],
@@ -102,7 +109,33 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
         raise UsageError("--against is for --check")
     if options.check and options.detect:
         raise UsageError("--check and --detect exclude each other")
-    return config
+    return _sampled(config)
+
+
+def _sampled(config: RunConfig[Options]) -> RunConfig[Options]:
+    """Samples, or the beams or the temperature that were asked for instead. Raises UsageError for both."""
+    options, facts = config.options, config.model.facts
+    if not options.samples:
+        return config
+    asked = config.origins.get("options.samples") == FLAG
+    if not (facts.instructed and facts.beams):
+        raise UsageError(f"{config.model.name} cannot tell how likely a text is read back",
+                         hint="leave out --samples" if asked else "")  # fmt: skip
+    others = {"--num-beams": "generation.num_beams", "--temperature": "generation.temperature"}
+    instead = [flag for flag, name in others.items() if _given(config, name)]
+    instead += ["--no-rerank"] if options.rerank is False else []
+    if instead and asked:
+        raise UsageError(f"--samples and {instead[0]} exclude each other")
+    if instead:
+        return replace(config, options=replace(options, samples=0))
+    generation = config.generation.model_copy(update={"num_beams": 1, "temperature": None})
+    return replace(config, settings=config.settings.model_copy(update={"generation": generation}))
+
+
+def _given(config: RunConfig[Options], setting: str) -> bool:
+    """Whether the user gave a setting, in whatever place."""
+    origin = config.origins.get(setting, "")
+    return bool(origin) and not origin.startswith("model ") and not Path(origin).is_relative_to(places.shipped())
 
 
 def answer(

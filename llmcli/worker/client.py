@@ -135,7 +135,7 @@ def _served(request: Request) -> bool:
     from llmcli.models import names
     from llmcli.run import resolve
 
-    name = request.settings.get("model") or resolve.chosen_model(tasks.get(request.task))
+    name = resolve.chosen_model(tasks.get(request.task), request.settings)
     try:
         return names.find(str(name)).source.server is not None
     except ModelError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -53,14 +52,24 @@ def parameters(folder: Path) -> int:
         return sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
 
 
+WAITED = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+"""
+
+
 def peak(command: list[str]) -> float:
-    """The largest resident set of a process, in megabytes."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command[:4]} ended with {process.returncode}")
-    return usage.ru_maxrss * 1024 / 1e6
+    """The largest resident set of a process, in megabytes.
+
+    A small process starts it: Linux counts what the one that starts another holds as the other's.
+    """
+    waited = subprocess.run([sys.executable, "-c", WAITED, *command], stdout=subprocess.PIPE, text=True, check=True)
+    status, most = map(int, waited.stdout.split())
+    if status:
+        raise SystemExit(f"{command[:4]} ended with {status}")
+    return most * 1024 / 1e6
 
 
 if __name__ == "__main__":

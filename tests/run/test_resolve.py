@@ -26,6 +26,7 @@ BAD = {
     "torn": ("model: [", "[line 1]"),
     "a list as a key": ("? [a]\n: b", "[line 1] a key must be text"),
     "a tag": ("model: !!python/object:os.system x", "[line 1] could not determine a constructor"),
+    "no pair of languages": ("models: {chinese: x}", "[models.chinese"),
     "a date": ("model: 2020-01-01", "[model] must be text"),
 }
 
@@ -54,6 +55,27 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LLMCLI_MODEL", "gemma-3-270m")
     assert resolved() == ("gemma-3-270m", "environment")
     assert resolved(model="smollm2-135m-instruct") == ("smollm2-135m-instruct", "flag")
+
+
+PAIRS = {
+    "the task's": ("", {"options": {"from_": "Chinese", "to": "en-GB"}}, "qwen2.5-coder-0.5b-instruct"),
+    "another pair": ("", {"options": {"from_": "en", "to": "zh"}}, "gemma-3-270m"),
+    "detected": ("", {"options": {"from_": "auto", "to": "en"}}, "gemma-3-270m"),
+    "no source": ("", {"options": {"to": "en"}}, "gemma-3-270m"),
+    "no language": ("", {"options": {"from_": "Elbonian", "to": "en"}}, "gemma-3-270m"),
+    "a flag": ("", {"model": "gemma-3-270m", "options": {"from_": "zh", "to": "en"}}, "gemma-3-270m"),
+    "the user's": ("models: {fr-en: t5-small}", {"options": {"from_": "fr", "to": "en"}}, "t5-small"),
+    "the user's for all": ("model: t5-small", {"options": {"from_": "zh", "to": "en"}}, "t5-small"),
+    "both": ("model: t5-small, models: {zh-en: gpt2}", {"options": {"from_": "zh", "to": "en"}}, "gpt2"),
+}
+
+
+@pytest.mark.parametrize(("user", "settings", "model"), PAIRS.values(), ids=PAIRS)
+def test_the_model_of_a_pair_of_languages(tmp_path: Path, user: str, settings: dict[str, object], model: str):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text(f"tasks: {{translate: {{{user}}}}}")
+    assert resolve.chosen_model(tasks.get("translate"), settings) == model
+    assert resolve.merged(tasks.get("translate"), settings, describe=False).model.name == model
 
 
 def test_a_task_that_there_is_not(cli, fake, tmp_path: Path):

@@ -298,7 +298,7 @@ def test_a_greedy_answer_with_grave_faults_is_searched_for_again(cli, says, fake
 
 
 def test_a_short_sentence_is_searched_wider(cli, fake: FakeModel, monkeypatch: pytest.MonkeyPatch):
-    """Only where beams are read back, and answers stay in order."""
+    """Only where beams are read back, and answers stay in order; all are where batches are large."""
     asked: list[tuple[str, int]] = []
 
     def complete(prompts: Any, generation: Any, *, emit: Any = None) -> list[list[Completion]]:
@@ -309,8 +309,53 @@ def test_a_short_sentence_is_searched_wider(cli, fake: FakeModel, monkeypatch: p
     monkeypatch.setattr(fake, "complete", complete)
     monkeypatch.setattr("llmcli.text.checks._CHECKS", KEPT)
     long, short = " ".join(["long"] * 20) + ".", "Short one."
-    for options, wide in (((), 16), (("--no-rerank",), 8)):
+    for options, batch, wide, usual in (((), 0, 16, 8), (("--no-rerank",), 0, 8, 8), ((), 256, 16, 16)):
         asked.clear()
+        monkeypatch.setattr(fake, "batch", batch)
         done = cli("translate", "-f", "en", "-t", "de", "--lines", *options, stdin=f"{long}\n{short}\n{long}x\n")
         assert done.out.splitlines() == [long.swapcase(), short.swapcase(), f"{long}x".swapcase()]
-        assert dict(asked) == {long: 8, short: wide, f"{long}x": 8}
+        assert dict(asked) == {long: usual, short: wide, f"{long}x": usual}
+
+
+SAMPLES: dict[str, tuple[list[str], str, list[int]]] = {
+    # options, the translation, and how many texts were asked for each time
+    "drawn": (["--samples", "3"], "Ein Hund schläft hier.", [1, 3]),
+    "not drawn": (["--samples", "0", "--num-beams", "1"], "Der Hund.", [1]),
+    "as the settings say": (["-m", "qwen2.5-coder-0.5b-instruct"], "Ein Hund schläft hier.", [1, 6]),
+    "beams in their stead": (["--num-beams", "4"], "Der Hund.", [8]),
+    "not read back": (["--no-rerank", "-m", "qwen2.5-coder-0.5b-instruct"], "Der Hund.", [1]),
+}
+
+
+@pytest.mark.parametrize(("options", "text", "asked"), SAMPLES.values(), ids=SAMPLES)
+def test_the_sample_that_is_most_like_the_others(
+    cli, fake: FakeModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], text: str,
+    asked: list[int],
+):  # fmt: skip
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("tasks: {translate: {options: {samples: 6}}}")
+    drawn = ["Ein Hund schläft hier.", "Ein Hund schläft.", "Ein Hund schläft hier."]
+    seen: list[Any] = []
+
+    def complete(prompts: Any, generation: Any, *, emit: Any = None) -> list[list[Completion]]:
+        seen.append(generation)
+        answers = drawn if generation.sampled else ["Der Hund."]
+        return [[Completion(answer, 1, 1, "stop") for answer in answers] for _ in prompts]
+
+    monkeypatch.setattr(fake, "complete", complete)
+    assert cli("translate", "-f", "en", "-t", "de", *options, "A dog sleeps here.").out == f"{text}\n"
+    assert [generation.num_return_sequences or 1 for generation in seen] == asked
+    assert {generation.seed for generation in seen if generation.sampled} <= {0}
+
+
+@pytest.mark.parametrize("options", [["--num-beams", "4"], ["--temperature", "0.5"], ["--no-rerank"]])
+def test_samples_and_what_they_exclude(cli, fake: FakeModel, options: list[str]):
+    done = cli("translate", "-f", "en", "-t", "de", "--samples", "3", *options, "A dog.")
+    assert (done.code, done.err) == (2, f"llmcli: error[usage]: --samples and {options[0]} exclude each other\n")
+
+
+@pytest.mark.parametrize(("options", "named"), [((), True), (("-m", "gemma-3-270m"), True), (("-t", "de"), False)])
+def test_a_weak_language_names_the_model_of_the_pair(cli, fake: FakeModel, options: tuple[str, ...], named: bool):
+    done = cli("translate", "-t", "en", *options, "这座桥因年久失修而关闭。")
+    assert "gemma-3-270m is weak in Chinese: check the translation" in done.err
+    assert ("or give -m qwen2.5-coder-0.5b-instruct" in done.err) == named
