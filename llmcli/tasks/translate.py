@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from llmcli.config import places
-from llmcli.config.option_values import FLAG
 from llmcli.errors import UsageError
 from llmcli.run.fields import Field
 from llmcli.run.task import Assembly, Routes, Task
@@ -117,6 +116,8 @@ def _sampled(config: RunConfig[Options]) -> RunConfig[Options]:
     options, facts = config.options, config.model.facts
     if not options.samples:
         return config
+    from llmcli.config.option_values import FLAG
+
     asked = config.origins.get("options.samples") == FLAG
     if not (facts.instructed and facts.beams):
         raise UsageError(f"{config.model.name} cannot tell how likely a text is read back",
