@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmcli.config.run_config import AnyConfig
     from llmcli.config.schemas import Generation, Prompt
     from llmcli.pipelines.protocol import Completion, Model
+    from llmcli.text.prompts import Rendered
 
 UNTRANSLATED = "untranslated"
 """The finish reason of a sentence that is as it was."""
@@ -69,12 +70,14 @@ class Candidates:
             generation = generation.model_copy(update={"num_beams": search})
         several = (generation.num_beams or 1) > 1 and not generation.sampled
         instructed = self.config.model.facts.instructed and prompt.style == "completion"
-        drawn = self.samples > 0 and not search
-        reranked = drawn or (self.rerank and several and instructed)
-        found = self._searched(prompt, asked, generation, wider=WIDER if reranked else 1)
-        if drawn:
-            found = [_agreeing([*likeliest, *others]) for likeliest, others in
-                     zip(found, self._drawn(prompt, asked, generation), strict=True)]  # fmt: skip
+        reranked = self.samples > 0 or (self.rerank and several and instructed)
+        rows = [_parallel.render(prompt, each.text, source=each.source, target=self.target) for each in asked]
+        short = [reranked and several and self.model.count(each.text) <= SHORT for each in asked]
+        found = self._searched(rows, generation, short=short)
+        if self.samples:
+            drawing = {"num_return_sequences": self.samples, "seed": generation.seed or 0}
+            drawn = self.model.complete(rows, generation.model_copy(update=DRAWN | drawing))
+            found = [_agreeing([*likeliest, *others]) for likeliest, others in zip(found, drawn, strict=True)]
         beams = [
             [beam for beam in completions if not self._echoes(beam, wording, prompt)]
             or [replace(completions[0], text=wording.text, finish_reason=UNTRANSLATED)]
@@ -85,21 +88,13 @@ class Candidates:
         answers = dict(zip(asked, beams, strict=True))
         return [answers[wording] for wording in wordings]
 
-    def _drawn(self, prompt: Prompt, wordings: Sequence[Wording], generation: Generation) -> list[list[Completion]]:
-        """The samples of each wording, the same ones every time."""
-        drawing = {"num_return_sequences": self.samples, "seed": generation.seed or 0}
-        rows = [_parallel.render(prompt, each.text, source=each.source, target=self.target) for each in wordings]
-        return self.model.complete(rows, generation.model_copy(update=DRAWN | drawing))
-
     def _searched(
-        self, prompt: Prompt, wordings: Sequence[Wording], generation: Generation, *, wider: int
+        self, rows: Sequence[Rendered], generation: Generation, *, short: Sequence[bool]
     ) -> Iterable[Sequence[Completion]]:
-        """The completions of each wording: of beams all, and of a short one so many times as many."""
-        rows = [_parallel.render(prompt, each.text, source=each.source, target=self.target) for each in wordings]
+        """The completions of each row: of beams all, and of a short one so many times as many."""
         if generation.sampled or (generation.num_beams or 1) == 1:
             return self.model.complete(rows, generation)
-        beams = [(generation.num_beams or 1) * (wider if wider > 1 and self.model.count(each.text) <= SHORT else 1)
-                 for each in wordings]  # fmt: skip
+        beams = [(generation.num_beams or 1) * (WIDER if each else 1) for each in short]
         if self.model.batch:  # there, a step of many beams takes no longer: one search is quicker than two
             beams = [max(beams)] * len(rows)
         answers: dict[int, Sequence[Completion]] = {}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from llmcli.config import places
 from llmcli.errors import UsageError
 from llmcli.run.fields import Field
 from llmcli.run.task import Assembly, Routes, Task
@@ -113,30 +112,24 @@ def prepare(config: RunConfig[Options]) -> RunConfig[Options]:
 
 def _sampled(config: RunConfig[Options]) -> RunConfig[Options]:
     """Samples, or the beams or the temperature that were asked for instead. Raises UsageError for both."""
-    options, facts = config.options, config.model.facts
+    options = config.options
     if not options.samples:
         return config
-    from llmcli.config.option_values import FLAG
-
-    asked = config.origins.get("options.samples") == FLAG
-    if not (facts.instructed and facts.beams):
-        raise UsageError(f"{config.model.name} cannot tell how likely a text is read back",
-                         hint="leave out --samples" if asked else "")  # fmt: skip
+    origins = config.origins
+    asked = origins.get("options.samples") == "flag"
+    able = config.model.facts.instructed and config.model.facts.beams
+    if asked and not able:
+        raise UsageError(f"{config.model.name} cannot tell how likely a text is read back", hint="leave out --samples")
     others = {"--num-beams": "generation.num_beams", "--temperature": "generation.temperature"}
-    instead = [flag for flag, name in others.items() if _given(config, name)]
-    instead += ["--no-rerank"] if options.rerank is False else []
+    instead = [flag for flag, name in others.items() if origins.get(name) == "flag"]
+    if origins.get("options.rerank") == "flag" and not options.rerank:
+        instead.append("--no-rerank")
     if instead and asked:
         raise UsageError(f"--samples and {instead[0]} exclude each other")
-    if instead:
+    if instead or not able:
         return replace(config, options=replace(options, samples=0))
     generation = config.generation.model_copy(update={"num_beams": 1, "temperature": None})
     return replace(config, settings=config.settings.model_copy(update={"generation": generation}))
-
-
-def _given(config: RunConfig[Options], setting: str) -> bool:
-    """Whether the user gave a setting, in whatever place."""
-    origin = config.origins.get(setting, "")
-    return bool(origin) and not origin.startswith("model ") and not Path(origin).is_relative_to(places.shipped())
 
 
 def answer(

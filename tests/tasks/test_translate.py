@@ -323,6 +323,7 @@ SAMPLES: dict[str, tuple[list[str], str, list[int]]] = {
     "not drawn": (["--samples", "0", "--num-beams", "1"], "Der Hund.", [1]),
     "as the settings say": (["-m", "qwen2.5-coder-0.5b-instruct"], "Ein Hund schläft hier.", [1, 6]),
     "beams in their stead": (["--num-beams", "4"], "Der Hund.", [8]),
+    "a model that does not read back": (["-m", "m2m100-418m"], "Der Hund.", [1]),
     "not read back": (["--no-rerank", "-m", "qwen2.5-coder-0.5b-instruct"], "Der Hund.", [1]),
 }
 
