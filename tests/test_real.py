@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,13 @@ def test_translate(real: Path):
     assert out.startswith("# ")
     assert "woman" in out
     assert "bus" in out
+
+
+def test_no_chinese_is_left_in_english(real: Path):
+    """The model copies this title where it may."""
+    out = llmcli(real, "translate", "-f", "zh", "-t", "en", "-m", "gemma-3-270m", "智能手术灯：医生的高能眼睛")
+    assert "eyes" in out
+    assert not re.search("[\u3400-\u9fff]", out)
 
 
 def test_summary_is_verbatim(real: Path):

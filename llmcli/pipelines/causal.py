@@ -56,13 +56,25 @@ class CausalModel(HeadModel):
         self, prompts: Sequence[Rendered], generation: Generation, *, emit: Emit | None = None
     ) -> list[list[Completion]]:
         """See Model. No row depends on its neighbours: each is drawn from its own seed."""
+        groups = dict.fromkeys(prompt.without for prompt in prompts)
+        if len(groups) > 1:
+            found: dict[int, list[Completion]] = {}
+            for without in groups:
+                places = [place for place, prompt in enumerate(prompts) if prompt.without == without]
+                found |= zip(places, self.complete([prompts[place] for place in places], generation), strict=True)
+            return [found[place] for place in range(len(prompts))]
+        return self._alike(prompts, generation, emit)
+
+    def _alike(self, prompts: Sequence[Rendered], generation: Generation, emit: Emit | None) -> list[list[Completion]]:
+        """Rows that are all written without the same scripts."""
         encoded = self.encoder.prompts(prompts)
         seeds = [generation.seed if prompt.seed is None else prompt.seed for prompt in prompts]
         if len(encoded) == 1 and self._prefixes is not None:
             encoded = [self._prefixes.resumed(encoded[0])]
         filling = any(prompt.gap is not None for prompt in prompts)
         ends = self.encoder.file_ends if filling else frozenset[int]()
-        asked = self._completions.asked(generation, emit, ends=ends)
+        without = self.encoder.written_in(prompts[0].without) if prompts else []
+        asked = self._completions.asked(generation, emit, ends=ends, without=without)
         found = (self._flowing if self._completions.flows(asked) else self._batched)(encoded, seeds, asked)
         if self._prefixes is not None:
             self._prefixes.forget()

@@ -55,8 +55,14 @@ class Completions:
         if prefixes is not None:
             self._search = BeamSearch(encoder, Replayed(prefixes) if graphs.used(model) else growing(prefixes))
 
-    def asked(self, generation: Generation, emit: Emit | None = None, *, ends: frozenset[int] = frozenset()) -> Asked:
-        """The settings given, and the checkpoint's own where they say nothing. ``ends``: tokens that end texts, too."""
+    def asked(
+        self, generation: Generation, emit: Emit | None = None, *, ends: frozenset[int] = frozenset(),
+        without: Sequence[int] = (),
+    ) -> Asked:  # fmt: skip
+        """The settings given, and the checkpoint's own where they say nothing.
+
+        ``ends``: tokens that end texts, too; ``without``: tokens that no text has.
+        """
         own, tokenizer = self._model.generation_config, self._encoder.tokenizer
         values = generation.model_dump(exclude_none=True, exclude={"stop", "seed", "temperature"})
         beams = 1 if generation.sampled else own.num_beams or 1
@@ -65,6 +71,8 @@ class Completions:
             values = {"top_k": 0} | values | {"temperature": generation.temperature}
         else:
             values = {key: value for key, value in values.items() if key not in ("top_p", "top_k")}
+        if without:
+            values["suppress_tokens"] = sorted({*(own.suppress_tokens or ()), *without})
         usual_end = tokenizer.eos_token_id if own.eos_token_id is None else own.eos_token_id
         config = GenerationConfig(
             **usual | {"num_return_sequences": 1} | values,
@@ -188,7 +196,8 @@ class Completions:
         assert self._search is not None  # known.searched asks for a quick reader
         config, settings = asked.config, asked.settings
         wanted = config.num_return_sequences
-        chosen = {name: settings[name] for name in ("length_penalty", "early_stopping") if name in settings}
+        names = ("length_penalty", "early_stopping", "suppress_tokens")
+        chosen = {name: settings[name] for name in names if name in settings}
         rules = Rules(config.num_beams, wanted, asked.ends, config.max_new_tokens, **chosen)
         found = self._search(rows, rules, stop=asked.stop)
         rest: list[Made] = [(NEVER, sorted(asked.ends)[:1])] * wanted

@@ -109,16 +109,23 @@ def likelihoods(head: Scores, states: torch.Tensor, targets: torch.Tensor) -> to
     return torch.cat(parts)
 
 
-def likeliest(head: Scores, states: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def likeliest(
+    head: Scores, states: torch.Tensor, count: int, *, without: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The likeliest next tokens, best first: (rows, width) to log-probabilities and ids, each (rows, count).
 
-    Raises GenerationError for scores that are no numbers.
+    ``without``, (tokens): ids that are left out. Raises GenerationError for scores that are no numbers.
     """
     parts = []
     for (part,) in _parts(head, states):
         total, kept = _Total(), _Best(count)
         for begin, block in head.blocks(part):
-            kept.add(begin, block, total.add(block))
+            best = total.add(block)
+            left_out = without[(without >= begin) & (without < begin + len(block))] - begin
+            if len(left_out):
+                block = block.index_fill(0, left_out, float("-inf"))
+                best = block.amax(0)
+            kept.add(begin, block, best)
         parts.append((kept.values - total.log()[:, None], kept.ids))
     values, ids = zip(*parts, strict=True)
     return torch.cat(values), torch.cat(ids)

@@ -29,6 +29,7 @@ class Inputs:
 
     rows: tuple[tuple[int, ...], ...]
     forced: int | None = None
+    without: tuple[str, ...] = ()
 
 
 class Seq2SeqPipeline(Pipeline):  # type: ignore[misc]
@@ -62,10 +63,13 @@ class Seq2SeqPipeline(Pipeline):  # type: ignore[misc]
             "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in inputs.rows]),
             "lengths": [len(row) for row in inputs.rows],
             "forced": inputs.forced,
+            "without": self._encoder.written_in(inputs.without),
         }
 
     def _forward(self, inputs: dict[str, Any], *, generation: Generation, emit: Emit | None = None) -> dict[str, Any]:
         config = self.config(generation, forced=inputs["forced"])
+        if inputs["without"]:
+            config.suppress_tokens = sorted({*(self.model.generation_config.suppress_tokens or ()), *inputs["without"]})
         extra: dict[str, Any] = {}
         stop = generation.stop or []
         if stop:
@@ -217,15 +221,18 @@ class Seq2SeqModel(HeadModel):
             raise GenerationError("the text is longer than the context window", code="too-long", hint="see --on-long")
         least = self._pipeline.config(generation).min_new_tokens or 0
         results: list[list[Completion]] = [[] for _ in encoded]
-        keys = [(forced, len(ids) <= least and generation.min_new_tokens is None) for ids, forced in encoded]
+        keys = [(forced, len(ids) <= least and generation.min_new_tokens is None, prompt.without)
+                for (ids, forced), prompt in zip(encoded, prompts, strict=True)]  # fmt: skip
         for key in dict.fromkeys(keys):
-            forced, short = key
+            forced, short, without = key
             own = generation.model_copy(update={"min_new_tokens": 0}) if short else generation
 
             def work(
-                batch: list[tuple[int, ...]], forced: int | None = forced, own: Generation = own
-            ) -> list[list[Completion]]:
-                found: list[list[Completion]] = self._pipeline(Inputs(tuple(batch), forced), generation=own, emit=emit)
+                batch: list[tuple[int, ...]], forced: int | None = forced, own: Generation = own,
+                without: tuple[str, ...] = without,
+            ) -> list[list[Completion]]:  # fmt: skip
+                inputs = Inputs(tuple(batch), forced, without)
+                found: list[list[Completion]] = self._pipeline(inputs, generation=own, emit=emit)
                 return found
 
             group = [place for place, found in enumerate(keys) if found == key]

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmcli.errors import GenerationError, InputError, ModelError, OutOfMemory
 from llmcli.models import foreign, memory
-from llmcli.pipelines import templates
+from llmcli.pipelines import scripts, templates
 from llmcli.text import chunking, infilling
 from llmcli.text.prompts import Rendered
 
@@ -56,6 +56,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self._template = dict(chat_template_kwargs or {})
         self._prefixes: dict[object, tuple[int, ...]] = {}
+        self._written: dict[tuple[str, ...], list[int]] = {(): []}
         unknown = tokenizer.unk_token
         self._special = [str(token) for token in tokenizer.all_special_tokens if str(token) != unknown]
 
@@ -131,6 +132,12 @@ class Encoder:
         """The tokens of FILE_ENDS that the vocabulary has."""
         vocabulary = self.tokenizer.get_vocab()
         return frozenset(vocabulary[mark] for mark in FILE_ENDS if mark in vocabulary)
+
+    def written_in(self, names: tuple[str, ...]) -> list[int]:
+        """The tokens with letters of some scripts (ISO 15924)."""
+        if names not in self._written:
+            self._written[names] = scripts.tokens(self.tokenizer, names)
+        return self._written[names]
 
     def _around(self, before: str, after: str) -> list[int]:
         """Method: Bavarian et al., "Efficient Training of Language Models to Fill in the Middle" (2022), PSM order.

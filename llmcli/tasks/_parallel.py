@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmcli.text import languages, prompts
+from llmcli.text import languages, prompts, scripts
 from llmcli.text.prompts import Rendered
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def render(prompt: Prompt, sentence: str, *, source: str, target: str) -> Render
     examples = [{"text": shot[one], "answer": shot[other]} for shot in shots(prompt, one, other)]
     names = {"source": languages.name(source), "target": languages.name(target)}
     rendered = prompts.render(prompt.model_copy(update={"examples": examples}), sentence, variables=names)
-    return replace(rendered, source=source, target=target)
+    return replace(rendered, source=source, target=target, without=scripts.foreign(source, target))
 
 
 def shots(prompt: Prompt, source: str, target: str) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from llmcli.text import languages, numbers
+from llmcli.text import languages, numbers, scripts
 from llmcli.text.glossary import Term
 from llmcli.text.protected import Kind, Mark, marks, words
 
@@ -199,7 +199,10 @@ def _untranslated(pair: Pair) -> Iterator[Fault]:
     said = len(other) >= 2 or (any(len(word) > 3 for word in other) and len(pair.words[1].split()) >= 2)
     if (whole and said) or (len(other) >= 4 and same * 10 >= len(other) * 7):
         yield Fault("untranslated", "most words are those of the source" if not whole else "the same as the source")
-    elif _CJK.search(pair.words[1]) and pair.target_language not in ("zh", "ja", "ko"):
+        return
+    foreign = scripts.foreign(pair.source_language, pair.target_language)
+    dense = pair.target_language not in ("zh", "ja", "ko") and _CJK.search(pair.words[1])
+    if dense or (foreign and scripts.letter(foreign).search(pair.words[1])):
         yield Fault("untranslated", "characters of another script are left")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
 
 SMALL = 12
 """The largest number that a translation may well spell as a word."""
@@ -17,22 +16,32 @@ _NUMBER_WORDS = {
     "it": "un due tre quattro cinque sei sette otto nove dieci undici dodici",
     "pt": "um dois três quatro cinco seis sete oito nove dez onze doze",
     "nl": "een twee drie vier vijf zes zeven acht negen tien elf twaalf",
-    "zh": "一 二 三 四 五 六 七 八 九 十 十一 十二",
+    "zh": "一 二|两|兩 三 四 五 六 七 八 九 十 十一 十二",
 }  # fmt: skip
 _SEPARATORS = "[.,'’٫٬\u00a0\u202f ]"
-_NUMBER = re.compile(rf"(?<![^\W\d_])\d+(?:{_SEPARATORS}\d{{3}}(?!\d))*(?:[.,٫]\d+)?")
+_NUMBER = re.compile(rf"(?<!\d)\d+(?:{_SEPARATORS}\d{{3}}(?!\d))*(?:[.,٫]\d+)?")
+_MONTH = re.compile(r"(\d{1,2})\s?[月월]")
+_MANY = re.compile(rf"({_NUMBER.pattern})\s?(?:[千万萬亿億천만억]|(?i:thousand|tausend|mil|bil|mio|mrd|mld))")
+"""A number of thousands or millions: which of them is not read."""
+_NUMERAL = re.compile("[零〇一二两兩三四五六七八九十百千万萬亿億]+")
+_TIME = re.compile(r"(?<!\d)(\d{1,2})\.(\d{2})(?!\d)")
 _CLOCK = re.compile(r"\b[ap]\.?\s?m\b|Uhr|\bh\b|heures?")
 
 
 def changed(source: str, target: str, source_language: str, target_language: str) -> tuple[Counter[str], Counter[str]]:
     """The values of a text that its translation has not, and those that it has besides.
 
-    Small ones may be words in one of both, hours of one clock or another.
+    Small ones may be words in one of both, months names, hours of one clock or another; and many are so many millions.
     """
-    one, other = Counter(_values(source)), Counter(_values(target))
-    gone, new = one - other, other - one
-    gone = Counter({value: count for value, count in gone.items() if not _is_word(value, target, target_language)})
-    new = Counter({value: count for value, count in new.items() if not _is_word(value, source, source_language)})
+    source, target = _timed(source, target), _timed(target, source)
+    of_source, of_target = (Counter(_value(match[0]) for match in _NUMBER.finditer(text)) for text in (source, target))
+    gone = _unsaid(of_source - of_target, source, target, target_language)
+    new = _unsaid(of_target - of_source, target, source, source_language)
+    many = {_value(match[1]) for text in (source, target) for match in _MANY.finditer(text)}
+    for one in [*gone]:
+        same = [other for other in new if {one, other} & many and one.rstrip("0") == other.rstrip("0")]
+        if same:
+            del gone[one], new[same[0]]
     if _CLOCK.search(f"{source} {target}"):
         for value in [value for value in gone if len(value) <= 2]:
             hour = next(
@@ -43,10 +52,39 @@ def changed(source: str, target: str, source_language: str, target_language: str
     return gone, new
 
 
-def _values(text: str) -> Iterator[str]:
-    for match in _NUMBER.finditer(text):
-        digits = "".join(str(unicodedata.digit(digit, "")) for digit in match[0] if digit.isdigit())
-        yield digits.lstrip("0") or "0"
+def _timed(text: str, other: str) -> str:
+    """A text whose times have a colon where those of the other one have: 12.39, 12:39."""
+    return _TIME.sub(lambda time: f"{time[1]}:{time[2]}" if f"{time[1]}:{time[2]}" in other else time[0], text)
+
+
+def _unsaid(values: Counter[str], text: str, other: str, language: str) -> Counter[str]:
+    """The values of a text that no word of the other one says."""
+    months, numerals = (
+        set(_MONTH.findall(text)) - set(_MONTH.findall(other)),
+        set(map(_numeral, _NUMERAL.findall(other))),
+    )
+    return Counter({value: count for value, count in values.items()
+                    if value not in months | numerals and not _is_word(value, other, language)})  # fmt: skip
+
+
+def _numeral(characters: str) -> str:
+    """The value of a Chinese numeral: of 二十五, of 二〇一六."""
+    total = section = digits = 0
+    for character in characters:
+        number = 2 if character in "两兩" else int(unicodedata.numeric(character))
+        if number < 10:
+            digits = 10 * digits + number
+        elif number < 10_000:
+            section, digits = section + (digits or 1) * number, 0
+        else:
+            total, section, digits = (total + section + digits) * number, 0, 0
+    return str(total + section + digits)
+
+
+def _value(number: str) -> str:
+    """The digits of a number, ASCII ones, without leading zeros."""
+    digits = "".join(str(unicodedata.digit(digit, "")) for digit in number if digit.isdigit())
+    return digits.lstrip("0") or "0"
 
 
 def _is_word(value: str, text: str, language: str) -> bool:

@@ -21,7 +21,8 @@ class Rendered:
     Completion style: ``prefix`` is the same for every row of a run (its key/value cache is computed once), ``row``
     holds the user's text. Chat style: ``messages``, for the model's own chat template, of which the first ``shared``
     are the same for every row. Infilling: ``gap``, what stands before and after it. ``source`` and ``target`` are the
-    languages of a translation, as BCP-47 codes. ``seed``: of what is drawn behind it, where that is not the generation
+    languages of a translation, as BCP-47 codes. ``without``: scripts (ISO 15924) of which what is written behind it has
+    no letters; a server cannot be told. ``seed``: of what is drawn behind it, where that is not the generation
     config's.
     """
 
@@ -32,6 +33,7 @@ class Rendered:
     gap: tuple[str, str] | None = None
     source: str = ""
     target: str = ""
+    without: tuple[str, ...] = ()
     seed: int | None = None
 
 

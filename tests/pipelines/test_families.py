@@ -140,6 +140,7 @@ OWN: dict[str, dict[str, Any]] = {
     "least length": {"min_length": 30, "eos_token_id": [2, 70, 75]},
     "least tokens": {"min_new_tokens": 4, "eos_token_id": [2, 70, 75]},
     "begin": {"begin_suppress_tokens": [66, 70, 75]},
+    "suppressed": {"suppress_tokens": [66, 70, 75]},
     "decay": {"exponential_decay_length_penalty": [2, 1.5], "eos_token_id": [2, 70]},
     "forced end": {"forced_eos_token_id": 2},
     "repetition": {"repetition_penalty": 1.7},

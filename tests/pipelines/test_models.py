@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,10 @@ def test_beams_are_those_of_generate_by_hand(tiny_causal: Path, given: dict[str,
     assert len(lengths) > 1, "the rows end together: choose other stop strings"
 
 
+@pytest.mark.parametrize("left_out", [[], range(3, 990, 2), range(100)], ids=["all", "every other", "no first block"])
 @pytest.mark.parametrize("rows", [3, 40, 300])
 @pytest.mark.parametrize("kind", ["float32", "bias", "kernel", "blocks", "capped"])
-def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: str):
+def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: str, left_out: Sequence[int]):
     """The likeliest tokens, and some tokens' log-probabilities, a part of the scores at a time."""
     import torch
 
@@ -121,13 +123,15 @@ def test_scores_are_those_of_the_whole_vocabulary(monkeypatch, rows: int, kind: 
     few = [7, 500, 991]
     with torch.inference_mode():
         whole = scores.log_p(head, hidden)
-        values, ids = scores.likeliest(head, hidden, 5)
+        without = torch.tensor(left_out, dtype=torch.long)
+        values, ids = scores.likeliest(head, hidden, 5, without=without)
         some = head.some(hidden, few)
         own = scores.likelihoods(head, hidden, targets[:, None])
+    best = whole.index_fill(1, without, float("-inf"))
     # The kernel rounds to bfloat16, blocks and some rows alone do not.
     close = {"abs": 0.05 if kind in ("kernel", "blocks") else 1e-4}
-    assert values.flatten().tolist() == pytest.approx(whole.topk(5).values.flatten().tolist(), **close)
-    assert values.flatten().tolist() == pytest.approx(whole.gather(1, ids).flatten().tolist(), **close)
+    assert values.flatten().tolist() == pytest.approx(best.topk(5).values.flatten().tolist(), **close)
+    assert values.flatten().tolist() == pytest.approx(best.gather(1, ids).flatten().tolist(), **close)
     assert own[:, 0].tolist() == pytest.approx(whole.gather(1, targets[:, None])[:, 0].tolist(), **close)
     assert some.softmax(1).flatten().tolist() == pytest.approx(whole[:, few].softmax(1).flatten().tolist(), **close)
 
@@ -139,7 +143,7 @@ def test_scores_that_are_no_numbers_are_refused():
 
     head = scores.Head(torch.nn.Linear(8, 32))
     with pytest.raises(GenerationError), torch.inference_mode():
-        scores.likeliest(head, torch.full((2, 8), float("nan")), 4)
+        scores.likeliest(head, torch.full((2, 8), float("nan")), 4, without=torch.tensor([3]))
 
 
 @pytest.mark.parametrize(

@@ -324,7 +324,7 @@ SAMPLES: dict[str, tuple[list[str], str, list[int]]] = {
     "as the settings say": (["-m", "qwen2.5-coder-0.5b-instruct"], "Ein Hund schläft hier.", [1, 6]),
     "beams in their stead": (["--num-beams", "4"], "Der Hund.", [8]),
     "a model that does not read back": (["-m", "m2m100-418m"], "Der Hund.", [1]),
-    "not read back": (["--no-rerank", "-m", "qwen2.5-coder-0.5b-instruct"], "Der Hund.", [1]),
+    "not read back": (["--no-rerank", "-m", "qwen2.5-coder-0.5b-instruct"], "Der Hund.", [2]),
 }
 
 
@@ -353,6 +353,20 @@ def test_the_sample_that_is_most_like_the_others(
 def test_samples_and_what_they_exclude(cli, fake: FakeModel, options: list[str]):
     done = cli("translate", "-f", "en", "-t", "de", "--samples", "3", *options, "A dog.")
     assert (done.code, done.err) == (2, f"llmcli: error[usage]: --samples and {options[0]} exclude each other\n")
+
+
+def test_no_letter_of_the_sources_script_is_written(cli, fake: FakeModel, monkeypatch: pytest.MonkeyPatch):
+    """Each row's own; a translation that is read back may have all letters."""
+    asked: dict[str, tuple[str, ...]] = {}
+    plain = fake.complete
+
+    def complete(prompts: Any, generation: Any, *, emit: Any = None) -> list[list[Completion]]:
+        asked.update((prompt.source, prompt.without) for prompt in prompts)
+        return plain(prompts, generation, emit=emit)
+
+    monkeypatch.setattr(fake, "complete", complete)
+    cli("translate", "-t", "en", "--lines", stdin="这座桥因年久失修而关闭。\nМост закрыли.\nDie alte Brücke ist zu.\n")
+    assert asked == {"zh": ("Hani",), "ru": ("Cyrl",), "de": ()}
 
 
 @pytest.mark.parametrize(("options", "named"), [((), True), (("-m", "gemma-3-270m"), True), (("-t", "de"), False)])

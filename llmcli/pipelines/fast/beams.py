@@ -31,6 +31,7 @@ class Rules:
     max_new_tokens: int
     length_penalty: float = 1.0
     early_stopping: bool = False
+    suppress_tokens: Sequence[int] = ()
 
 
 @dataclass
@@ -75,16 +76,24 @@ class Beams(Protocol):
 class Begin(Protocol):
     """Reads prompts that share a prefix; gives a beam each, and what may follow it."""
 
-    def __call__(self, prompts: Sequence[Encoded], *, beams: int, most: int, width: int) -> tuple[Beams, Likeliest]:
-        """For ``beams`` beams a prompt of ``most`` tokens, of which ``width`` candidates are looked at."""
+    def __call__(
+        self, prompts: Sequence[Encoded], *, beams: int, most: int, width: int, without: Sequence[int]
+    ) -> tuple[Beams, Likeliest]:
+        """For ``beams`` beams a prompt of ``most`` tokens, of which ``width`` candidates are looked at.
+
+        ``without``: tokens that no text has.
+        """
 
 
 class Growing:
     """See Beams: their own keys and values grow behind a prefix that they share."""
 
-    def __init__(self, prefixes: PrefixCache, prompts: Sequence[Encoded], width: int) -> None:
+    def __init__(
+        self, prefixes: PrefixCache, prompts: Sequence[Encoded], *, width: int, without: Sequence[int]
+    ) -> None:
         self._prefixes, self._width = prefixes, width
         size, device = max(len(prompt.row) for prompt in prompts), prefixes.device
+        self._without = torch.tensor(without, dtype=torch.long, device=device)
         gaps = [size - len(prompt.row) for prompt in prompts]
         self._cache = prefixes.expand(prompts[0].prefix, len(prompts))
         held = [1] * self._cache.get_seq_length()
@@ -101,14 +110,16 @@ class Growing:
 
     def _read(self, ids: torch.Tensor) -> Likeliest:
         hidden = self._prefixes.forward(ids, self._mask, self._cache)[:, -1]
-        return scores.likeliest(self._prefixes.head, hidden, self._width)
+        return scores.likeliest(self._prefixes.head, hidden, self._width, without=self._without)
 
 
 def growing(prefixes: PrefixCache) -> Begin:
     """See Begin."""
 
-    def begin(prompts: Sequence[Encoded], *, beams: int, most: int, width: int) -> tuple[Beams, Likeliest]:
-        read = Growing(prefixes, prompts, width)
+    def begin(
+        prompts: Sequence[Encoded], *, beams: int, most: int, width: int, without: Sequence[int]
+    ) -> tuple[Beams, Likeliest]:
+        read = Growing(prefixes, prompts, width=width, without=without)
         return read, read.first
 
     return begin
@@ -126,7 +137,8 @@ class BeamSearch:
         rows = [Row(place, beams) for place in range(len(prompts))]
         found: list[list[Hypothesis]] = [[] for _ in rows]
         width = max(2, 1 + len(ends)) * beams
-        read, likeliest = self._begin(prompts, beams=beams, most=rules.max_new_tokens, width=width)
+        read, likeliest = self._begin(prompts, beams=beams, most=rules.max_new_tokens, width=width,
+                                      without=rules.suppress_tokens)  # fmt: skip
         while rows:
             candidates = _candidates(rows, *likeliest, width)
             order: list[int] = []

@@ -119,9 +119,10 @@ class Decoder:
                           count=count, room=room)  # fmt: skip
             if held:
                 slots.hold(pairs)
-            table = Table(slots, NextToken(limits.settings, sorted(limits.ends)), most=limits.most,
-                          vocabulary=len(self._model.get_output_embeddings().weight),
-                          device=self._model.device)  # fmt: skip
+            device = self._model.device
+            choose = NextToken(limits.settings, sorted(limits.ends), device=device)
+            vocabulary = len(self._model.get_output_embeddings().weight)
+            table = Table(slots, choose, most=limits.most, vocabulary=vocabulary, device=device)
             self._kept = key, table
         return self._kept[1]
 

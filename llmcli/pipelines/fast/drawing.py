@@ -31,7 +31,7 @@ WARPERS: Mapping[str, Any] = {
     "eta_cutoff": EtaLogitsWarper,
 }  # fmt: skip
 """What changes scores before one is drawn, in transformers' order."""
-SETTINGS = known.LENGTHS | known.HISTORY | known.SAMPLING | {"do_sample", "min_new_tokens"}
+SETTINGS = known.LENGTHS | known.HISTORY | known.SAMPLING | {"do_sample", "min_new_tokens", "suppress_tokens"}
 """Settings that are known here."""
 GOLDEN = -0x61C88647
 """The golden ratio in 32 bits: multiples of it lie evenly."""
@@ -59,8 +59,9 @@ class Rows:
 class NextToken:
     """Chooses tokens as transformers' ``generate`` does, by ``settings`` that are all in :data:`SETTINGS`."""
 
-    def __init__(self, settings: Mapping[str, Any], ends: Sequence[int]) -> None:
+    def __init__(self, settings: Mapping[str, Any], ends: Sequence[int], *, device: torch.device | None = None) -> None:
         self._ends, self._least = list(ends), int(settings.get("min_new_tokens", 0))
+        self._without = torch.tensor(settings.get("suppress_tokens", []), dtype=torch.long, device=device)
         self.penalty = float(settings.get("repetition_penalty", 1.0))
         self.ngram = int(settings.get("no_repeat_ngram_size", 0))
         self.draws = bool(settings.get("do_sample"))
@@ -76,6 +77,8 @@ class NextToken:
             logits = torch.where(rows.seen, penalised, logits)
         if self.ngram:
             logits = logits.masked_fill(self._repeating(rows, logits.shape[1]), float("-inf"))
+        if len(self._without):
+            logits.index_fill_(1, self._without, float("-inf"))
         if self._least and self._ends:
             early = (rows.counts < self._least)[:, None]
             logits[:, self._ends] = logits[:, self._ends].masked_fill(early, float("-inf"))

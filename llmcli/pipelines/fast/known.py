@@ -64,10 +64,10 @@ HISTORY = {"repetition_penalty", "no_repeat_ngram_size"}
 """These read the tokens before, padding too."""
 SAMPLING = {"temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"}
 BEAMS = {"num_beams", "length_penalty", "early_stopping"}
-BEHIND_PREFIX = LENGTHS | HISTORY | SAMPLING | BEAMS | {"do_sample", "min_new_tokens"}
+BEHIND_PREFIX = LENGTHS | HISTORY | SAMPLING | BEAMS | {"do_sample", "min_new_tokens", "suppress_tokens"}
 """Settings that mean the same behind a cached prefix, and beside padding. Not ``min_length``, which counts padding, nor
 ``guidance_scale``, whose second model's cache begins at the row."""
-SEARCHED = LENGTHS | BEAMS
+SEARCHED = LENGTHS | BEAMS | {"suppress_tokens"}
 """Settings that the beam search here knows."""
 USUAL: Mapping[str, Any] = {
     "do_sample": False, "use_cache": True, "min_length": 0, "min_new_tokens": 0, "repetition_penalty": 1.0,

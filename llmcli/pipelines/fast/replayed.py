@@ -24,15 +24,18 @@ class Replayed:
         self._prefixes = prefixes
         self._kept: tuple[Any, SlotBeams] | None = None
 
-    def __call__(self, prompts: Sequence[Encoded], *, beams: int, most: int, width: int) -> tuple[Beams, Likeliest]:
+    def __call__(
+        self, prompts: Sequence[Encoded], *, beams: int, most: int, width: int, without: Sequence[int]
+    ) -> tuple[Beams, Likeliest]:
         """See Begin."""
         longest, prefix = max(len(prompt.row) for prompt in prompts), prompts[0].prefix
         count, room = graphs.slots(len(prompts) * beams), graphs.room(longest + most)
-        if self._kept is None or self._kept[0] != (prefix, count, room, width):
+        key = (prefix, count, room, width, tuple(without))
+        if self._kept is None or self._kept[0] != key:
             self._kept = None  # before there is another
             pairs = self._prefixes.pairs(prefix) if prefix else []
             slots = Slots(pairs, layers=self._prefixes.layers, begin=len(prefix), count=count, room=room)
-            self._kept = (prefix, count, room, width), SlotBeams(self._prefixes, slots, width)
+            self._kept = key, SlotBeams(self._prefixes, slots, width=width, without=without)
         try:
             return self._kept[1], self._kept[1].begin(prompts)
         except BaseException:
@@ -43,10 +46,11 @@ class Replayed:
 class SlotBeams:
     """See Beams: each in a slot; all are read anew from the slots that they go on from."""
 
-    def __init__(self, prefixes: PrefixCache, slots: Slots, width: int) -> None:
+    def __init__(self, prefixes: PrefixCache, slots: Slots, *, width: int, without: Sequence[int]) -> None:
         self._prefixes, self._slots, self._width = prefixes, slots, width
         device, count = prefixes.device, slots.count
         self._numbers = torch.arange(count, device=device)
+        self._without = torch.tensor(without, dtype=torch.long, device=device)
         self._order = self._numbers.clone()
         self._last, self._places = (torch.zeros(count, 1, dtype=torch.long, device=device) for _ in range(2))
         self._values = torch.full((count, width), -torch.inf, device=device)
@@ -64,7 +68,7 @@ class SlotBeams:
         hidden = self._prefixes.placed(ids, places, self._slots)
         self._places[: len(prompts)] = last
         states = hidden.gather(1, last[:, :, None].expand(-1, -1, hidden.shape[-1]))[:, 0]
-        return scores.likeliest(self._prefixes.head, states, self._width)
+        return scores.likeliest(self._prefixes.head, states, self._width, without=self._without)
 
     def go_on(self, order: Sequence[int], tokens: Sequence[int]) -> Likeliest:
         """See Beams."""
@@ -90,6 +94,9 @@ class SlotBeams:
         self._slots.step(places, self._numbers[:size], width=self._slots.room, even=False)
         hidden = self._prefixes.placed(self._last[:size], places, self._slots)
         logits = self._prefixes.head.logits(hidden[:, -1])
+        total = logits.logsumexp(-1, keepdim=True)
+        if len(self._without):
+            logits = logits.index_fill(1, self._without, float("-inf"))
         values, ids = logits.topk(min(self._width, logits.shape[1]))
-        self._values[:size, : values.shape[1]] = values - logits.logsumexp(-1, keepdim=True)
+        self._values[:size, : values.shape[1]] = values - total
         self._ids[:size, : ids.shape[1]] = ids
