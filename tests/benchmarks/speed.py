@@ -2,8 +2,8 @@
 
 llmcli against the script that a user would write with transformers (float32, one row at a time, the same prompt; in
 translation four beams, where llmcli by default has eight and reads them back), and against CTranslate2 and
-llama-cpp-python where they are installed; in turn, in one run, the median of several. Reads ``sentiment.sst2.*.jsonl``
-and ``translate.multi30k.en-fr.*.jsonl``. Needs the extra ``bench``.
+llama-cpp-python where they are installed; in turn, in one run, the median of several. Reads ``sentiment.sst2.*.jsonl``,
+``translate.multi30k.en-fr.*.jsonl`` and ``answer.squad2.*.jsonl``. Needs the extra ``bench``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of this benchmark."""
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=32, help="reviews; a quarter as many sentences are translated")
+    parser.add_argument("--rows", type=int, default=32, help="reviews; of sentences and questions a quarter")
     parser.add_argument("--only", default="", help="work whose name holds this")
 
 
@@ -70,9 +70,11 @@ def measure(folder: Path, *, rounds: int, count: int, only: str = "") -> list[Sp
     """Run all works and print the table as it grows."""
     reviews = rows(folder, "sentiment.sst2", count)
     sentences = rows(folder, "translate.multi30k.en-fr", max(count // 4, 1))
+    questions = rows(folder, "answer.squad2", max(count // 4, 1))
     works: dict[str, tuple[str, Callable[[], dict[str, Work]]]] = {
         "sentiment": ("reviews", partial(sentiment, reviews)),
         "translate": ("sentences", partial(translation, sentences)),
+        "answer": ("questions", partial(answers, questions)),
         **{f"generate, {count} at once": ("tokens", partial(generation, count)) for count in (1, 8, 32, 64)},
     }
     print("| work | unit | contestant | a second | to the script | quality |\n|---|---|---|---|---|---|")
@@ -107,9 +109,9 @@ def table(work: str, unit: str, contestants: dict[str, Work], rounds: int) -> li
 
 
 @cache
-def opened(task: str) -> tuple[Any, Any]:
+def opened(task: str, **flags: Any) -> tuple[Any, Any]:
     """A task's default model, as a script has it."""
-    folder = store.whole(api.open(task).config.model, offline=False, report=unheard)
+    folder = store.whole(api.open(task, **flags).config.model, offline=False, report=unheard)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     return model, AutoTokenizer.from_pretrained(folder)
 
@@ -182,6 +184,30 @@ def translation(sentences: list[Row]) -> dict[str, Work]:
         others = {"CTranslate2 int8": converted}
     return {"script": script, "llmcli": measured(**flags), "llmcli --num-beams 4": measured(**flags, **four),
             "llmcli --num-beams 4 --no-rerank": measured(**plain)} | others  # fmt: skip
+
+
+def answers(questions: list[Row]) -> dict[str, Work]:
+    """Questions a second, each to a text of its own, and F1: the script has the model write its answer."""
+    run = api.open("answer", question="?").config
+    model, tokenizer = opened("answer", question="?")
+
+    def script() -> tuple[float, str]:
+        found = []
+        for row in questions:
+            chat = prompts.render(prompts.of(run), row["context"], variables={"question": row["question"]}).messages
+            inputs = tokenizer.apply_chat_template(list(chat), add_generation_prompt=True, return_tensors="pt",
+                                                   return_dict=True)  # fmt: skip
+            made = model.generate(**inputs, do_sample=False, max_new_tokens=64)
+            found.append(tokenizer.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip())
+        return len(questions), score("answer", questions, found)
+
+    def measured(**flags: Any) -> Work:
+        records = [Record(id=i, text=row["context"], fields=row) for i, row in enumerate(questions)]
+        results = ours("answer", records, question="?", **flags)
+        return lambda: (len(questions), score("answer", questions, [r.fields["text"] for r in results()]))
+
+    return {"script": script, "llmcli": measured(), "llmcli, float32": measured(dtype="float32"),
+            "llmcli --free": measured(free=True)}  # fmt: skip
 
 
 def generation(count: int) -> dict[str, Work]:
