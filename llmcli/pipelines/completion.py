@@ -81,7 +81,11 @@ class Completions:
             bos_token_id=own.bos_token_id,
             pad_token_id=pad_id(tokenizer),
         )
-        return Asked(config, known.settings(config, own), generation.stop or [], generation.seed, emit)
+        settings = known.settings(config, own)
+        if self._prefixes is not None and "suppress_tokens" in settings:
+            scored = range(len(self._model.get_output_embeddings().weight))  # a vocabulary may have more
+            settings["suppress_tokens"] = [token for token in settings["suppress_tokens"] if token in scored]
+        return Asked(config, settings, generation.stop or [], generation.seed, emit)
 
     def padded(self, asked: Asked) -> bool:
         """Whether rows of several lengths may share a batch; padding then changes nothing."""

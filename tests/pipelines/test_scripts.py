@@ -118,11 +118,13 @@ def test_texts_are_those_of_transformers(name: str, beams: int):
 
 def test_a_checkpoints_own_list_holds_as_well():
     model = causal("llama")
-    model.model.generation_config.suppress_tokens = scripts.tokens(tiny.byte_tokenizer(), LETTERS)
-    row = Rendered(row="a good day", without=CYRILLIC)
-    (made,) = model.complete([row], Generation(max_new_tokens=12))[0]
-    assert made.text
-    assert not has_letters(made.text)
+    own = scripts.tokens(tiny.byte_tokenizer(), LETTERS)
+    model.model.generation_config.suppress_tokens = [-1, *own, 10_000]  # of which the model has no scores: ignored
+    for beams in (1, 3):
+        row = Rendered(row="a good day", without=CYRILLIC)
+        (made,) = model.complete([row], Generation(max_new_tokens=12, num_beams=beams))[0]
+        assert made.text
+        assert not has_letters(made.text)
 
 
 @pytest.mark.parametrize("beams", [1, 2])
