@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmcli.errors import GenerationError
 from llmcli.tasks import _parallel
-from llmcli.text import languages, prompts
+from llmcli.text import languages, powers, prompts
 from llmcli.text.echoes import Example, echoes
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ class Candidates:
         several = (generation.num_beams or 1) > 1 and not generation.sampled
         instructed = self.config.model.facts.instructed and prompt.style == "completion"
         reranked = self.samples > 0 or (self.rerank and several and instructed)
-        rows = [_parallel.render(prompt, each.text, source=each.source, target=self.target) for each in asked]
+        texts = [powers.converted(each.text, each.source, languages.base(self.target)) for each in asked]
+        rows = [_parallel.render(prompt, text, source=each.source, target=self.target)
+                for each, text in zip(asked, texts, strict=True)]  # fmt: skip
         short = [reranked and several and self.model.count(each.text) <= SHORT for each in asked]
         found = self._searched(rows, generation, short=short)
         if self.samples:

@@ -369,6 +369,12 @@ def test_no_letter_of_the_sources_script_is_written(cli, fake: FakeModel, monkey
     assert asked == {"zh": ("Hani",), "ru": ("Cyrl",), "de": ()}
 
 
+def test_the_model_reads_powers_of_ten_of_its_language(cli, fake: FakeModel):
+    """The sentence itself is what is checked, and what stays where there is no translation."""
+    done = cli("translate", "-f", "zh", "-t", "en", "--json", "微信用户超过10亿。")
+    assert "1 billion" in json.loads(done.out)["text"].swapcase().casefold()
+
+
 @pytest.mark.parametrize(("options", "named"), [((), True), (("-m", "gemma-3-270m"), True), (("-t", "de"), False)])
 def test_a_weak_language_names_the_model_of_the_pair(cli, fake: FakeModel, options: tuple[str, ...], named: bool):
     done = cli("translate", "-t", "en", *options, "这座桥因年久失修而关闭。")

@@ -193,6 +193,8 @@ HOSTILE: dict[str, str] = {
     "joined by hyphens": "-".join(["abc"] * 200 + ["abd"] * 200),
     "apostrophes": "l'" * 2000,
     "digits": "9" * 5000 + " pm",
+    "numerals": "一" * 5000 + "万" * 5000,
+    "powers": "9万" * 5000 + "万" * 5000,
 }
 
 
