@@ -71,8 +71,9 @@ class Completions:
             values = {"top_k": 0} | values | {"temperature": generation.temperature}
         else:
             values = {key: value for key, value in values.items() if key not in ("top_p", "top_k")}
-        if without:
-            values["suppress_tokens"] = sorted({*(own.suppress_tokens or ()), *without})
+        if suppressed := {*(own.suppress_tokens or ()), *without}:
+            scored = range(len(self._model.get_output_embeddings().weight))  # a vocabulary may have more
+            values["suppress_tokens"] = sorted(token for token in suppressed if token in scored)
         usual_end = tokenizer.eos_token_id if own.eos_token_id is None else own.eos_token_id
         config = GenerationConfig(
             **usual | {"num_return_sequences": 1} | values,
@@ -81,11 +82,7 @@ class Completions:
             bos_token_id=own.bos_token_id,
             pad_token_id=pad_id(tokenizer),
         )
-        settings = known.settings(config, own)
-        if self._prefixes is not None and "suppress_tokens" in settings:
-            scored = range(len(self._model.get_output_embeddings().weight))  # a vocabulary may have more
-            settings["suppress_tokens"] = [token for token in settings["suppress_tokens"] if token in scored]
-        return Asked(config, settings, generation.stop or [], generation.seed, emit)
+        return Asked(config, known.settings(config, own), generation.stop or [], generation.seed, emit)
 
     def padded(self, asked: Asked) -> bool:
         """Whether rows of several lengths may share a batch; padding then changes nothing."""

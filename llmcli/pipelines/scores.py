@@ -121,8 +121,8 @@ def likeliest(
         total, kept = _Total(), _Best(count)
         for begin, block in head.blocks(part):
             best = total.add(block)
-            left_out = without[(without >= begin) & (without < begin + len(block))] - begin
-            if len(left_out):
+            if len(without):
+                left_out = without[(without >= begin) & (without < begin + len(block))] - begin
                 block = block.index_fill(0, left_out, float("-inf"))
                 best = block.amax(0)
             kept.add(begin, block, best)

@@ -29,6 +29,8 @@ SCALES: dict[str, dict[str, int]] = {
     "zh": _HAN, "ja": {**_HAN, "兆": 12}, "ko": {"천": 3, "만": 4, "억": 8, "조": 12},
 }  # fmt: skip
 """The powers of ten of languages. Translations of ``10亿`` are often ten times as large as 1 billion."""
+_BEHIND = {"千": "(?![克米瓦卡])", "조": r"(?=\s?(?:\d+\s?[억만천]|원|달러|엔|위안|유로))", "mille": "(?!s)"}
+"""What stands behind words that are powers of ten: 千克 is a kilogram, 제3조 an article of a law, milles are miles."""
 _WORDS = {
     "en": {6: ("million", "million"), 9: ("billion", "billion"), 12: ("trillion", "trillion")},
     "de": {6: ("Million", "Millionen"), 9: ("Milliarde", "Milliarden"), 12: ("Billion", "Billionen")},
@@ -41,11 +43,10 @@ _WORDS = {
 _DENSE = ("zh", "ja", "ko")
 """Languages that count in ten thousands."""
 _ENDING = r"(?:e?n|s)?(?!\w)"
-_ONES, _LARGE = "零〇一二两兩三四五六七八九十百千", "万萬亿億"
+_DIGITS, _LARGE = "零〇一二两兩三四五六七八九十", "万萬亿億"
+_ONES = _DIGITS + "百千"
 NUMERAL = re.compile(f"[{_ONES}{_LARGE}]{{1,24}}")
-_COUNTED = re.compile(
-    f"(?<![{_ONES}{_LARGE}])[一二两兩三四五六七八九十][{_ONES}]{{,9}}[{_LARGE}][{_ONES}{_LARGE}]{{,9}}"
-)
+_COUNTED = re.compile(f"(?<![{_ONES}{_LARGE}])[{_DIGITS[2:]}][{_ONES}]{{,9}}[{_LARGE}][{_ONES}{_LARGE}]{{,9}}")
 """A Chinese numeral of ten thousand or more; 千万, 百万 and 万一 are words."""
 
 
@@ -73,16 +74,16 @@ def _compound(text: str, language: str, target: str = "") -> str:
     """A text with 3億5000万 as one number: as the target writes it, or in digits."""
     if language not in _DENSE:
         return text
-    scale = "".join(SCALES[language])
-    part = rf"(\d{{1,{LONGEST}}}(?:\.\d{{1,{LONGEST}}})?)([{scale}]{{1,3}})"
+    part = rf"\d{{1,{LONGEST}}}(?:\.\d{{1,{LONGEST}}})?(?:{_powers(language)}){{1,3}}"
+    gap = r"\s?" if language == "ko" else ""
 
     def summed(found: re.Match[str]) -> str:
-        parts = re.findall(part, found[0])
+        parts = re.findall(r"([\d.]+)([^\d\s.]+)", found[1])
         value = sum(int(_full(number, _exponent(words, language), language)) for number, words in parts)
-        value += int(found[0][len("".join(map("".join, parts))) :] or 0)
+        value += int(found[2] or 0)
         return _written(value, target) if target else str(value)
 
-    return re.sub(rf"(?<![\d.,]){part}(?:{part}){{1,5}}(?:\d{{1,4}}(?!\d))?", summed, text)
+    return re.sub(rf"(?<![\d.,])({part}(?:{gap}{part}){{1,5}})(\d{{1,4}}(?!\d))?", summed, text)
 
 
 def _written(value: int, language: str) -> str:
@@ -133,11 +134,16 @@ def _full(number: str, exponent: int, language: str) -> str:
 
 @functools.cache
 def _scale(language: str) -> re.Pattern[str]:
-    """A number, and words for powers of ten behind it; grams, metres and watts may be thousands (千克), and are not."""
-    words = "|".join(sorted(SCALES[language], key=len, reverse=True))
-    dense = rf"\s?([多余]?)((?:(?:{words})(?![克米瓦卡])){{1,3}})(?![\d{_ONES}{_LARGE}]|{words})"
+    """A number, and words for powers of ten behind it."""
+    words = _powers(language)
+    dense = rf"\s?([多余]?)((?:{words}){{1,3}})(?![\d{_DIGITS}]|{words})"
     behind = dense if language in _DENSE else rf"[\s-]?()((?i:{words})){_ENDING}"
     return re.compile(rf"({NUMBER.pattern})(?:{behind})?")
+
+
+def _powers(language: str) -> str:
+    """The words for powers of ten, as a regular expression."""
+    return "|".join(word + _BEHIND.get(word, "") for word in sorted(SCALES[language], key=len, reverse=True))
 
 
 def _exponent(words: str, language: str) -> int:
@@ -150,8 +156,8 @@ def worded(text: str, language: str) -> Iterator[str]:
     """The values of small number words before powers of ten: two million, eine Milliarde."""
     if language not in ("en", "de", "fr"):
         return
-    known, powers = NUMBER_WORDS[language].split(), "|".join(sorted(SCALES[language], key=len, reverse=True))
-    for found in re.finditer(rf"(?<!\w)({'|'.join(known)}|a)\w*[\s-]({powers}){_ENDING}", text.casefold()):
+    known = NUMBER_WORDS[language].split()
+    for found in re.finditer(rf"(?<!\w)({'|'.join(known)}|a)\w*[\s-]({_powers(language)}){_ENDING}", text.casefold()):
         number = 1 if found[1] == "a" else known.index(found[1]) + 1
         yield str(number) + "0" * SCALES[language][found[2]]
 

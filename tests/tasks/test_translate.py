@@ -369,10 +369,25 @@ def test_no_letter_of_the_sources_script_is_written(cli, fake: FakeModel, monkey
     assert asked == {"zh": ("Hani",), "ru": ("Cyrl",), "de": ()}
 
 
-def test_the_model_reads_powers_of_ten_of_its_language(cli, fake: FakeModel):
-    """The sentence itself is what is checked, and what stays where there is no translation."""
-    done = cli("translate", "-f", "zh", "-t", "en", "--json", "微信用户超过10亿。")
-    assert "1 billion" in json.loads(done.out)["text"].swapcase().casefold()
+@pytest.mark.parametrize(
+    ("answer", "text", "checks"),
+    [("Over 1 billion users.", "Over 1 billion users.", []), ("Over 10 billion.", "Over 10 billion.", ["numbers"]),
+     ("", "微信用户超过10亿。", ["empty"])],
+)  # fmt: skip
+def test_the_model_reads_powers_of_ten_of_the_target(
+    cli, fake: FakeModel, monkeypatch: pytest.MonkeyPatch, answer: str, text: str, checks: list[str]
+):
+    """The sentence itself is what an answer is checked against, and what stays where there is none."""
+    asked: list[Any] = []
+
+    def complete(prompts: Any, generation: Any, *, emit: Any = None) -> list[list[Completion]]:
+        asked.extend(prompts)
+        return [[Completion(answer, 1, 1, "stop")] for _ in prompts]
+
+    monkeypatch.setattr(fake, "complete", complete)
+    row = json.loads(cli("translate", "-f", "zh", "-t", "en", "--json", "微信用户超过10亿。").out)
+    assert (row["text"], [fault["check"] for fault in row["checks"]]) == (text, checks)
+    assert all("1 billion" in str(prompt) and "10亿" not in str(prompt) for prompt in asked)
 
 
 @pytest.mark.parametrize(("options", "named"), [((), True), (("-m", "gemma-3-270m"), True), (("-t", "de"), False)])

@@ -22,6 +22,9 @@ from llmcli.text import powers
         # Chinese numerals; some are words.
         ("zh-en", "一千万人", "10 million人"), ("zh-en", "九亿八千万", "980 million"),
         ("zh-en", "千万不要", "千万不要"), ("zh-en", "万一下雨", "万一下雨"), ("zh-en", "二十五岁", "二十五岁"),
+        ("zh-en", "3万米", "30,000米"), ("zh-en", "100万千瓦", "1 million千瓦"), ("ko-en", "1조 원", "1 trillion 원"),
+        ("ko-en", "3조 5000억 원", "3.5 trillion 원"), ("ko-en", "2조각", "2조각"), ("ko-en", "제3조 5항", "제3조 5항"),
+        ("fr-zh", "3 milles marins", "3 milles marins"), ("fr-zh", "3 mille euros", "3000 euros"),
         # What is no such number, and languages that count alike.
         ("zh-en", "3千克", "3千克"), ("zh-en", "2016年", "2016年"), ("zh-en", "1万五千人", "1万五千人"),
         ("en-zh", "15 milliseconds", "15 milliseconds"), ("en-de", "3 million", "3 million"), ("zh-ja", "3万", "3万"),
